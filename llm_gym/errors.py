@@ -138,5 +138,5 @@ def require(module: str, *, extra: str) -> ModuleType:
         if (err.name or "").split(".")[0] != module.split(".")[0]:
             raise  # the package is there and lacks something of its own
         raise MissingDependencyError(
-            f"`{module}` is needed here and not installed: pip install 'llm-gym[{extra}]'"
+            f"`{module}` is not installed: pip install 'llm-gym[{extra}]'"
         ) from err
