@@ -11,6 +11,7 @@
 LLMGymError
 ├── ToolError                      the model may read it
 ├── EnvironmentFault               nobody's reward
+│   └── PolicyFault                the policy's engine broke
 ├── DefinitionError (TypeError)    an environment class is written wrongly
 ├── ActionError (TypeError)        what was handed to `step()` is no reply
 ├── FormatError (ValueError)       a task file or a stored trajectory is malformed
@@ -32,6 +33,7 @@ __all__ = [
     "FormatError",
     "LLMGymError",
     "MissingDependencyError",
+    "PolicyFault",
     "SnapshotError",
     "ToolError",
     "UnknownTaskError",
@@ -90,6 +92,10 @@ def _rebuild_fault(
     kind: type[EnvironmentFault], message: str, named: dict[str, object]
 ) -> EnvironmentFault:
     return kind(message, **named)  # type: ignore[arg-type]  # what __init__ was given
+
+
+class PolicyFault(EnvironmentFault):
+    """The engine behind a policy broke: out of memory, a kernel, a lost server."""
 
 
 class DefinitionError(LLMGymError, TypeError):

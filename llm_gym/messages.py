@@ -23,6 +23,7 @@ __all__ = [
     "WireToolCall",
     "call_text",
     "wire_call",
+    "wire_name",
 ]
 
 
@@ -125,9 +126,13 @@ class ToolCall:
 def wire_call(call: ToolCall) -> WireToolCall:
     """Return a call in the wire form that every server reads, whatever was written."""
     arguments = "{}" if call.arguments is None else dumps(call.arguments)
-    name = call.name if _NAME.fullmatch(call.name) else "invalid_name"
-    function: WireFunction = {"name": name, "arguments": arguments}
+    function: WireFunction = {"name": wire_name(call.name), "arguments": arguments}
     return {"id": call.id, "type": "function", "function": function}
+
+
+def wire_name(name: str) -> str:
+    """Return a tool's name as servers accept it, whatever the model wrote."""
+    return name if _NAME.fullmatch(name) else "invalid_name"
 
 
 def call_text(name: str, arguments: Mapping[str, Any]) -> str:

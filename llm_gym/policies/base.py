@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from llm_gym.env import ToolEnv
 from llm_gym.messages import ChatRequest, Reply
 
-__all__ = ["Policy"]
+__all__ = ["EnvPolicy", "Policy", "bound", "policy_name"]
 
 
 @runtime_checkable
@@ -14,9 +15,7 @@ class Policy(Protocol):
     """Turns an observation into a reply.
 
     Many episodes share one policy: calls overlap, and an engine that batches gathers
-    the calls that are waiting. A policy that must know the environment that it acts in
-    (a random or an oracle policy) has a method `bind(env)` besides, which returns the
-    policy for one episode.
+    the calls that are waiting.
     """
 
     async def reply(self, request: ChatRequest, trace: object | None = None) -> Reply:
@@ -30,3 +29,33 @@ class Policy(Protocol):
             The reply, with what the engine knows of it.
         """
         ...
+
+
+@runtime_checkable
+class EnvPolicy(Protocol):
+    """A policy that must know the environment that it acts in."""
+
+    def bind(self, env: ToolEnv) -> Policy:
+        """Return the policy for one episode of an environment, reset already."""
+        ...
+
+
+def bound(policy: Policy | EnvPolicy, env: ToolEnv) -> Policy:
+    """Return the policy for one episode.
+
+    Raises:
+        TypeError: It is no policy.
+    """
+    if isinstance(policy, EnvPolicy):
+        return policy.bind(env)
+    if isinstance(policy, Policy):
+        return policy
+    raise TypeError(
+        "a policy must have `async reply(request, trace=None)` or `bind(env)`, "
+        f"{policy!r} has neither"
+    )
+
+
+def policy_name(policy: object) -> str:
+    """Return what a record calls a policy: its `name`, or its class's."""
+    return str(getattr(policy, "name", type(policy).__name__))

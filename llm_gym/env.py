@@ -1,0 +1,506 @@
+"""`ToolEnv`: the protocol of a turn. An environment supplies tasks, tools, a verifier.
+
+The base class reads replies, runs tools, keeps the conversation and the budgets, asks
+the verifier and records the trajectory. What a subclass writes is in its hooks.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from llm_gym import jsontext
+from llm_gym.dispatch import Dispatched, OwnLoop, dispatch, refuse_all
+from llm_gym.episode import (
+    Episode,
+    start_messages,
+    tool_message,
+    user_message,
+    with_reasoning,
+)
+from llm_gym.errors import DefinitionError, EnvironmentFault, SnapshotError
+from llm_gym.fingerprint import code_hash
+from llm_gym.messages import ChatRequest, ToolSchema
+from llm_gym.replies import ReadReply, read_reply
+from llm_gym.spaces import ChatSpace, ReplySpace
+from llm_gym.tasks import BlankTasks, Split, Task, TaskSource, as_source
+from llm_gym.tools import ToolSpec, collect_tools
+from llm_gym.trajectory import (
+    CallRecord,
+    Score,
+    StopReason,
+    Trajectory,
+    Turn,
+    as_score,
+)
+from llm_gym.transcript import transcript
+from llm_gym.verifiers.base import Verifier
+
+__all__ = ["Response", "Snapshot", "ToolEnv"]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What an environment answers to a reply without a tool call.
+
+    Attributes:
+        message: The user's next message, None for none.
+        reward: Added to the reward of this step.
+        stop: Why the episode ends here, None if it goes on.
+    """
+
+    message: str | None = None
+    reward: float = 0.0
+    stop: StopReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An episode at one point, opaque; it can be pickled if the state can."""
+
+    _kind: str
+    _episode: Episode
+    _random: Any
+
+
+class ToolEnv(gym.Env[ChatRequest, Any]):
+    """An environment in which a language model acts by calling tools.
+
+    Subclasses write methods marked with `@tool`, and these hooks:
+
+    * `tasks`: a `TaskSource`; by default tasks that are nothing but an id.
+    * `begin(task)`: fills `self.state` and returns the first messages.
+    * `respond(reply)`: answers a reply without a tool call; by default it is the answer
+      and ends the episode.
+    * `verify(trajectory)`: judges the episode; by default `verifier` does.
+    * `outcome()`: what `verify` must know of the final state, recorded with the
+      trajectory so that a stored one can be judged again.
+    * `oracle()`: the best next reply, for `llm-gym check` and for baselines.
+
+    All that changes during an episode lives in `self.state`; randomness comes from
+    `self.np_random`, or from `self.task.rng()` where it belongs to the task.
+
+    Args:
+        tasks: A task source, or the path of a JSONL file, instead of the class's own.
+        split: Which split `reset` draws from.
+        level: Which level `reset` draws from, None for all.
+        max_turns: Replies until the episode is truncated.
+        max_tokens: Sampled tokens until it is, as far as replies tell; None for no end.
+        max_seconds: Wall-clock seconds from `reset` until it is; None for no end.
+            The clock makes an environment nondeterministic.
+        render_mode: None or "ansi", a readable transcript.
+
+    Raises:
+        ValueError: A budget, the split or the level is out of range.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012  # as gymnasium declares it
+        "render_modes": ["ansi"],
+        "render_fps": 1,  # its checker asks for one
+    }
+
+    tasks: TaskSource = BlankTasks()
+    verifier: ClassVar[Verifier | None] = None
+    system_prompt: ClassVar[str] = ""
+    max_turns: int = 16
+    tool_specs: ClassVar[Mapping[str, ToolSpec]] = {}
+
+    _schemas: ClassVar[tuple[ToolSchema, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.tool_specs = collect_tools(cls, _RESERVED)
+        cls._schemas = tuple(spec.schema() for spec in cls.tool_specs.values())
+
+    def __init__(
+        self,
+        *,
+        tasks: TaskSource | str | Path | None = None,
+        split: Split = "train",
+        level: int | None = None,
+        max_turns: int | None = None,
+        max_tokens: int | None = None,
+        max_seconds: float | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        source = type(self).tasks if tasks is None else as_source(tasks)
+        self.tasks = source.select(split, level)
+        self.max_turns = type(self).max_turns if max_turns is None else max_turns
+        self.max_tokens = max_tokens
+        self.max_seconds = max_seconds
+        for name in ("max_turns", "max_tokens", "max_seconds"):
+            limit = getattr(self, name)
+            if limit is not None and not limit > 0:
+                raise ValueError(f"`{name}` must be positive, not {limit!r}")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(
+                f'`render_mode` must be None or "ansi", not {render_mode!r}'
+            )
+        self.render_mode = render_mode
+        self.observation_space = ChatSpace(self._schemas)
+        self.action_space = ReplySpace(self._schemas)
+        self._episode: Episode | None = None
+        self._loop = OwnLoop()
+
+    # Hooks
+
+    def begin(self, task: Task) -> str | Sequence[Mapping[str, Any]]:
+        """Start an episode: fill `self.state`, return the first messages.
+
+        Args:
+            task: The task, not to be changed.
+
+        Returns:
+            A user's text, or messages. `system_prompt` is put before either.
+        """
+        self.state = copy.deepcopy(task.data)
+        return task.prompt
+
+    def respond(self, reply: ReadReply) -> Response | str | None:
+        """Answer a reply that calls no tool.
+
+        Returns:
+            None if it was the answer, which ends the episode; the user's next message;
+            or a `Response` with a step reward or a stop reason.
+        """
+        return None
+
+    def verify(self, trajectory: Trajectory) -> Score | float:
+        """Judge an ended episode, truncated ones too.
+
+        Returns:
+            A score, or its value in [0, 1].
+        """
+        if self.verifier is None:
+            raise DefinitionError(
+                f"`{type(self).__name__}` needs a `verify` method or a `verifier`"
+            )
+        return self.verifier.verify(trajectory)
+
+    def outcome(self) -> Any:
+        """Return what `verify` must know of the final state, as plain JSON data."""
+        return None
+
+    def oracle(self) -> Mapping[str, Any] | str:
+        """Return the best reply to the present observation, knowing all."""
+        raise NotImplementedError(f"`{type(self).__name__}` has no oracle")
+
+    # The episode
+
+    @property
+    def state(self) -> Any:
+        """What changes during the episode; the subclass's to fill in `begin`."""
+        return self._running(ended_too=True).state
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        self._running(ended_too=True).state = value
+
+    @property
+    def task(self) -> Task:
+        """The task of the episode."""
+        return self._running(ended_too=True).task
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The record of the episode up to now."""
+        return self._record(self._running(ended_too=True))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ChatRequest, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: Decides all that is random. Without one a seed is drawn, and stands in
+                `info["seed"]`: handed back it gives the same episode.
+            options: `{"task_id": str}` for a task of the source, or `{"task": Task}`
+                for any other.
+
+        Returns:
+            The first observation, and `info` with `task_id` and `seed`.
+
+        Raises:
+            ValueError: An option is not known.
+            UnknownTaskError: There is no such task.
+            EnvironmentFault: `begin` failed.
+        """
+        seed = self._draw_seed() if seed is None else int(seed)
+        super().reset(seed=seed)
+        task = self._choose_task(options)
+        episode = Episode(task, seed)
+        self._episode = episode
+        try:
+            start = self.begin(task)
+            episode.messages = start_messages(self.system_prompt, start)
+        except Exception as err:
+            raise self._fault(f"`begin` raised {type(err).__name__}: {err}") from err
+        episode.prompt = tuple(episode.messages)
+        return self._observe(episode), {"task_id": task.id, "seed": seed}
+
+    def step(
+        self, action: Any
+    ) -> tuple[ChatRequest, float, bool, bool, dict[str, Any]]:
+        """Take a turn: read the reply, run its tools, judge if the episode ends.
+
+        Args:
+            action: A `Reply`, an assistant message (a dict or an SDK's object) or its
+                text.
+
+        Returns:
+            Observation, reward (step rewards, and the score on the last turn),
+            terminated, truncated, and `info`: `task_id`, `seed`, `turn` (replies so
+            far), `calls` (id, name, status of each), `tool_errors` (so far), and at the
+            end `stop_reason` and `score` (value, parts, reason).
+
+        Raises:
+            ActionError: The action is no reply; nothing has changed.
+            ResetNeeded: There is no running episode.
+            EnvironmentFault: A tool, a hook or the verifier failed. The episode is
+                over and has no reward.
+        """
+        episode = self._running()
+        started = time.perf_counter()
+        turn = len(episode.turns)
+        reply = read_reply(action, turn=turn, with_tools=bool(self._schemas))
+        try:
+            reward, records = self._take_turn(episode, reply, started)
+        except EnvironmentFault as err:
+            episode.fault = str(err)
+            raise
+        terminated = episode.stop is not None and episode.stop.terminated
+        truncated = episode.stop is not None and not terminated
+        info = episode.info(records)
+        return self._observe(episode), reward, terminated, truncated, info
+
+    def render(self) -> str | None:
+        """Return the conversation as text if `render_mode` is "ansi"."""
+        if self.render_mode is None:
+            return None
+        return transcript(self._running(ended_too=True).messages)
+
+    def close(self) -> None:
+        """Release the event loop that async tools ran in."""
+        self._loop.close()
+
+    # Copies of an episode
+
+    def snapshot(self) -> Snapshot:
+        """Return the episode's state at this point."""
+        episode = self._running(ended_too=True)
+        random = copy.deepcopy((self._np_random, self._np_random_seed))
+        return Snapshot(self._kind(), episode.copy(), random)
+
+    def restore(self, snapshot: Snapshot) -> ChatRequest:
+        """Put the episode back to where a snapshot was taken.
+
+        Returns:
+            The observation at that point.
+
+        Raises:
+            SnapshotError: It was taken from another kind of environment.
+        """
+        if not isinstance(snapshot, Snapshot) or snapshot._kind != self._kind():
+            raise SnapshotError(
+                f"expected a snapshot of `{self._kind()}`, "
+                f"not {getattr(snapshot, '_kind', snapshot)!r}"
+            )
+        self._episode = snapshot._episode.copy()
+        self._np_random, self._np_random_seed = copy.deepcopy(snapshot._random)
+        return self._observe(self._episode)
+
+    def fork(self) -> Self:
+        """Return an independent environment at the same point of the same episode."""
+        other = copy.copy(self)
+        other._loop = OwnLoop()
+        other.action_space = copy.deepcopy(self.action_space)
+        other.observation_space = copy.deepcopy(self.observation_space)
+        if self._episode is not None:
+            other.restore(self.snapshot())
+        return other
+
+    # The protocol
+
+    def _take_turn(
+        self, episode: Episode, reply: ReadReply, started: float
+    ) -> tuple[float, tuple[CallRecord, ...]]:
+        """Run one turn on the episode; return its reward and its calls."""
+        episode.messages.append(reply.message)
+        known = len(episode.messages)
+        if reply.finish_reason == "length":
+            why = "this call did not run: the reply was cut off by its length limit"
+            done = Dispatched(refuse_all(reply.calls, why), False)
+            answer = Response(stop=StopReason.REPLY_LENGTH)
+        elif reply.calls:
+            done = self._dispatch(reply)
+            answer = Response(stop=StopReason.TOOL if done.ends_episode else None)
+        else:
+            done, answer = Dispatched((), False), self._ask_respond(reply)
+        for record in done.records:
+            episode.messages.append(tool_message(record))
+            episode.tool_errors += record.status != "ok"
+        if answer.message is not None:
+            episode.messages.append(user_message(answer.message))
+        episode.turns.append(
+            Turn(
+                with_reasoning(reply),
+                done.records,
+                tuple(episode.messages[known:]),
+                float(answer.reward) + sum(record.reward for record in done.records),
+                reply.finish_reason,
+                reply.usage,
+            )
+        )
+        episode.tokens += reply.usage.completion_tokens if reply.usage else 0
+        episode.seconds += time.perf_counter() - started
+        episode.stop = answer.stop or self._spent(episode)
+        if episode.stop is not None:
+            self._judge(episode)
+        return episode.turns[-1].reward, done.records
+
+    def _dispatch(self, reply: ReadReply) -> Dispatched:
+        return dispatch(
+            self,
+            self.tool_specs,
+            reply.calls,
+            run_async=self._loop.run,
+            fault=lambda message, tool: self._fault(message, tool),
+        )
+
+    def _ask_respond(self, reply: ReadReply) -> Response:
+        try:
+            answer = self.respond(reply)
+        except Exception as err:
+            raise self._fault(f"`respond` raised {type(err).__name__}: {err}") from err
+        if answer is None:
+            return Response(stop=StopReason.ANSWER)
+        if isinstance(answer, str):
+            return Response(answer)
+        if not isinstance(answer, Response) or not math.isfinite(answer.reward):
+            raise self._fault(
+                "`respond` must return None, a str or a `Response` with a finite "
+                f"reward, not {answer!r}"
+            )
+        return answer
+
+    def _spent(self, episode: Episode) -> StopReason | None:
+        """Say which budget ran out."""
+        if len(episode.turns) >= self.max_turns:
+            return StopReason.MAX_TURNS
+        if self.max_tokens is not None and episode.tokens >= self.max_tokens:
+            return StopReason.MAX_TOKENS
+        if self.max_seconds is not None and episode.seconds >= self.max_seconds:
+            return StopReason.MAX_SECONDS
+        return None
+
+    def _judge(self, episode: Episode) -> None:
+        """Ask the verifier and add the score to the last turn's reward."""
+        try:
+            outcome = self.outcome()
+            episode.outcome = None if outcome is None else jsontext.normalise(outcome)
+            episode.score = as_score(self.verify(self._record(episode)))
+        except Exception as err:
+            message = f"the verifier raised {type(err).__name__}: {err}"
+            raise self._fault(message) from err
+        last = episode.turns[-1]
+        episode.turns[-1] = replace(last, reward=last.reward + episode.score.value)
+
+    def _observe(self, episode: Episode) -> ChatRequest:
+        if not self._schemas:
+            return {"messages": list(episode.messages)}
+        return {"messages": list(episode.messages), "tools": list(self._schemas)}
+
+    def _record(self, episode: Episode) -> Trajectory:
+        return Trajectory(
+            env_id=self._env_id(),
+            env_kwargs=_plain_kwargs(self.spec),
+            env_hash=code_hash(type(self)),
+            task=episode.task,
+            seed=episode.seed,
+            prompt=episode.prompt,
+            tools=self._schemas,
+            turns=tuple(episode.turns),
+            stop_reason=episode.stop,
+            outcome=episode.outcome,
+            score=episode.score,
+            fault=episode.fault,
+        )
+
+    def _running(self, *, ended_too: bool = False) -> Episode:
+        episode = self._episode
+        if episode is None:
+            raise gym.error.ResetNeeded("no episode has begun: call `reset()` first")
+        over = episode.fault or episode.stop
+        if over and not ended_too:
+            raise gym.error.ResetNeeded(
+                f"the episode is over ({over}): call `reset()` before the next `step()`"
+            )
+        return episode
+
+    def _choose_task(self, options: dict[str, Any] | None) -> Task:
+        options = options or {}
+        unknown = options.keys() - {"task", "task_id"}
+        if unknown or len(options) > 1:
+            raise ValueError(
+                '`options` must be {"task_id": str} or {"task": Task}, '
+                f"not {sorted(map(str, options))}"
+            )
+        if "task" in options:
+            if not isinstance(options["task"], Task):
+                raise TypeError(
+                    f"`options['task']` must be a Task, not {options['task']!r}"
+                )
+            task: Task = options["task"]
+            return task
+        if "task_id" in options:
+            return self.tasks.get(options["task_id"])
+        return self.tasks.sample(self.np_random)
+
+    def _draw_seed(self) -> int:
+        return int(self.np_random.integers(np.iinfo(np.int32).max))
+
+    def _env_id(self) -> str:
+        return self.spec.id if self.spec else self._kind()
+
+    def _kind(self) -> str:
+        return f"{type(self).__module__}:{type(self).__qualname__}"
+
+    def _fault(self, message: str, tool: str | None = None) -> EnvironmentFault:
+        episode = self._episode
+        fault = EnvironmentFault(
+            message,
+            env_id=self._env_id(),
+            tool=tool,
+            task_id=episode.task.id if episode else None,
+            seed=episode.seed if episode else None,
+        )
+        if episode is not None:
+            episode.fault = str(fault)
+        return fault
+
+
+_RESERVED = frozenset(dir(ToolEnv)) | {"task", "state", "trajectory"}
+
+
+def _plain_kwargs(spec: EnvSpec | None) -> dict[str, Any]:
+    """Return arguments as plain data; what JSON cannot carry is named by its type."""
+    plain = {}
+    for name, value in (spec.kwargs if spec else {}).items():
+        if name == "render_mode":  # changes nothing that happens
+            continue
+        try:
+            plain[name] = jsontext.normalise(value)
+        except ValueError:
+            plain[name] = (
+                str(value) if isinstance(value, Path) else type(value).__name__
+            )
+    return plain

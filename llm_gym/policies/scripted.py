@@ -1,0 +1,43 @@
+"""A policy that says what it was told to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from llm_gym.messages import ChatRequest, Reply
+
+__all__ = ["ScriptedPolicy"]
+
+Line = str | Mapping[str, Any] | Reply
+
+
+class ScriptedPolicy:
+    """Replies from a script, the same in every episode.
+
+    It keeps no place of its own: the number of replies that a conversation holds says
+    which line is next, so any number of episodes may share it.
+
+    Args:
+        script: The replies in their order, of which the last is repeated for ever; or a
+            function from the request to the reply.
+
+    Raises:
+        ValueError: The script is empty.
+    """
+
+    def __init__(self, script: Sequence[Line] | Callable[[ChatRequest], Line]) -> None:
+        if isinstance(script, str) or not (callable(script) or script):
+            raise ValueError(
+                f"a script must be a function or at least one reply, not {script!r}"
+            )
+        self._script = script
+
+    async def reply(self, request: ChatRequest, trace: object | None = None) -> Reply:
+        """Return the next line of the script."""
+        if callable(self._script):
+            line = self._script(request)
+        else:
+            said = sum(m["role"] == "assistant" for m in request["messages"])
+            line = self._script[min(said, len(self._script) - 1)]
+        return line if isinstance(line, Reply) else Reply(line)
