@@ -119,5 +119,5 @@ class RowSampler:
         ordered, order = scores.sort(dim=-1, descending=True)
         shares = ordered.softmax(dim=-1)
         before = shares.cumsum(dim=-1) - shares  # 0 for the first, which stays
-        outside = before.ge(self._sampling.top_p).scatter(-1, order, None)
-        return scores.masked_fill(outside, -float("inf"))
+        ordered = ordered.masked_fill(before >= self._sampling.top_p, -float("inf"))
+        return scores.scatter(-1, order, ordered)

@@ -1,0 +1,1 @@
+"""The environments, one a file; `llm_gym.registration` lists them."""

@@ -1,0 +1,254 @@
+"""What a tokenizer's chat template can do, found by trying it, and its use.
+
+A template may ignore tools, refuse the system role, or write calls in a form that
+nobody here can read back. It is asked with probes, once, and requests are changed to
+what it can express. Knows tokenizers; knows no model.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os.path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_gym.errors import ActionError, LLMGymError, require
+from llm_gym.messages import ChatRequest, Message, ToolSchema
+from llm_gym.policies.chat_text import (
+    ChatMessage,
+    fold_system,
+    merge_repeats,
+    native_messages,
+    text_messages,
+)
+from llm_gym.replies import read_reply
+
+__all__ = ["ChatTemplate", "ChatTemplateError", "TemplateTraits"]
+
+
+class ChatTemplateError(LLMGymError, ValueError):
+    """A tokenizer has no chat template, or its template refuses a conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateTraits:
+    """What a chat template can express.
+
+    Attributes:
+        tools: It shows tools, and its form of a call can be read back.
+        tool_role: It knows the role "tool" without native calls before it.
+        system_role: It shows system messages.
+        repeats: It takes two messages of the user in a row.
+    """
+
+    tools: bool
+    tool_role: bool
+    system_role: bool
+    repeats: bool
+
+
+class ChatTemplate:
+    """Renders requests into prompts and reads completions, with one tokenizer.
+
+    Args:
+        tokenizer: A tokenizer of transformers that has a chat template.
+        name: What errors call the model.
+
+    Attributes:
+        traits: What the template can express.
+
+    Raises:
+        ChatTemplateError: There is no template, or it fails on one user message.
+    """
+
+    def __init__(self, tokenizer: Any, name: str) -> None:
+        require("jinja2", extra="transformers")
+        self._tokenizer = tokenizer
+        self._name = name
+        if not getattr(tokenizer, "chat_template", None):
+            raise ChatTemplateError(
+                f"the tokenizer of `{name}` has no chat template: set its "
+                "`chat_template` or choose a model that was trained to chat"
+            )
+        self._render([_user("hello")])
+        self.traits = TemplateTraits(
+            tools=self._knows_tools(),
+            tool_role=self._knows_tool_role(),
+            system_role=_PROBE in self._try(_system(_PROBE), _user("hello")),
+            repeats=_PROBE in self._try(_user("hello"), _user(_PROBE)),
+        )
+
+    def render(self, request: ChatRequest) -> str:
+        """Write a request as a prompt that ends where the assistant begins.
+
+        Raises:
+            ChatTemplateError: The template refuses this conversation.
+        """
+        tools = request.get("tools") or []
+        if self.traits.tools:
+            messages = native_messages(request["messages"])
+        else:
+            messages = text_messages(
+                request["messages"], tools, tool_role=self.traits.tool_role
+            )
+        if not self.traits.system_role:
+            messages = fold_system(messages)
+        if not self.traits.repeats:
+            messages = merge_repeats(messages)
+        return self._render(messages, tools if self.traits.tools else ())
+
+    def parse(
+        self, completion: str, prompt: str, tools: Sequence[ToolSchema]
+    ) -> Mapping[str, Any] | None:
+        """Read a completion with the tokenizer's own parser.
+
+        Args:
+            completion: The sampled text, with the token that ended it.
+            prompt: The prompt that it follows.
+            tools: The tools of the request.
+
+        Returns:
+            The assistant's message; None where the tokenizer has no parser, or the
+            parser cannot read this completion.
+        """
+        if not _has_parser(self._tokenizer):
+            return None
+        parse = self._tokenizer.parse_response
+        # The releases of transformers 5 differ in what the parser wants to know.
+        offered = {"prefix": prompt, "tools": list(tools)}
+        known = inspect.signature(parse).parameters
+        try:
+            message = _chat_message(
+                parse(completion, **{k: v for k, v in offered.items() if k in known})
+            )
+            read_reply(message)
+        except Exception:  # noqa: BLE001  the model's text and a parser not ours
+            return None
+        return message
+
+    def end_of_turn(self) -> set[int]:
+        """Return the special token that the template ends a reply with, if any."""
+        text = self._try(_user("hello"), _assistant(_PROBE), prompt=False)
+        tail = text.rpartition(_PROBE)[2].lstrip()
+        ids = self._tokenizer(tail, add_special_tokens=False)["input_ids"]
+        special = self._tokenizer.all_special_ids
+        return set(ids[:1]) & set(special)
+
+    def _render(
+        self,
+        messages: list[ChatMessage],
+        tools: Sequence[ToolSchema] = (),
+        *,
+        prompt: bool = True,
+    ) -> str:
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                messages,
+                tools=list(tools) or None,
+                add_generation_prompt=prompt,
+                tokenize=False,
+            )
+        except Exception as err:  # the template is a program that may raise anything
+            raise ChatTemplateError(
+                f"the chat template of `{self._name}` refuses the roles "
+                f"{[m['role'] for m in messages]}: {err}"
+            ) from err
+        return text
+
+    def _try(
+        self,
+        *messages: ChatMessage,
+        tools: Sequence[ToolSchema] = (),
+        prompt: bool = True,
+    ) -> str:
+        """Render a probe; "" where the template refuses it."""
+        try:
+            return self._render(list(messages), tools, prompt=prompt)
+        except ChatTemplateError:
+            return ""
+
+    def _knows_tools(self) -> bool:
+        """Ask for a tool, a call and a result, and whether the call reads back."""
+        asked = _user("hello")
+        call, result = native_messages(_EXCHANGE)
+        before = self._try(asked, tools=_TOOLS)
+        whole = self._try(asked, call, result, tools=_TOOLS)
+        if _TOOL_NAME not in before or _PROBE not in whole:
+            return False
+        called = self._try(asked, call, tools=_TOOLS, prompt=False)
+        shared = os.path.commonprefix([before, called])  # a prompt may open a thought
+        completion = called.removeprefix(shared)
+        read = read_reply(self.parse(completion, shared, _TOOLS) or completion)
+        return [(c.name, c.arguments) for c in read.calls] == [(_TOOL_NAME, _ARGUMENTS)]
+
+    def _knows_tool_role(self) -> bool:
+        """Whether "tool" is more than a word that the template prints as it comes."""
+        start = (_user("hello"), _assistant("a call"))
+        known = self._try(*start, {"role": "tool", "content": _PROBE})
+        any_role = self._try(*start, {"role": _ANY_ROLE, "content": _PROBE})
+        return _PROBE in known and any_role.replace(_ANY_ROLE, "tool") != known
+
+
+_PROBE = "probe-text"
+_ANY_ROLE = "probe-role"
+_TOOL_NAME = "probe_tool"
+_ARGUMENTS = {"probe_key": "probe value"}
+_TOOLS: list[ToolSchema] = [
+    {
+        "type": "function",
+        "function": {
+            "name": _TOOL_NAME,
+            "description": "A probe.",
+            "parameters": {
+                "type": "object",
+                "properties": {"probe_key": {"type": "string"}},
+                "required": ["probe_key"],
+            },
+        },
+    }
+]
+_EXCHANGE: list[Message] = [
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            {
+                "id": "call_0_0",
+                "type": "function",
+                "function": {
+                    "name": _TOOL_NAME,
+                    "arguments": '{"probe_key": "probe value"}',
+                },
+            }
+        ],
+    },
+    {"role": "tool", "tool_call_id": "call_0_0", "content": _PROBE},
+]
+
+
+def _user(text: str) -> ChatMessage:
+    return {"role": "user", "content": text}
+
+
+def _system(text: str) -> ChatMessage:
+    return {"role": "system", "content": text}
+
+
+def _assistant(text: str) -> ChatMessage:
+    return {"role": "assistant", "content": text}
+
+
+def _has_parser(tokenizer: Any) -> bool:
+    names = ("response_template", "response_schema")
+    return any(getattr(tokenizer, name, None) is not None for name in names)
+
+
+def _chat_message(parsed: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a parser's message the keys of a chat-completions server's."""
+    message = {"role": "assistant", "content": "", **parsed}
+    if "thinking" in message:
+        message.setdefault("reasoning_content", message.pop("thinking"))
+    if message["content"] is None:
+        message["content"] = ""
+    return message
