@@ -18,8 +18,11 @@ from llm_gym.errors import (
     UnknownTaskError,
 )
 from llm_gym.messages import ChatRequest, Message, Reply, ToolCall, Usage
+from llm_gym.policies.base import Policy
+from llm_gym.policies.scripted import ScriptedPolicy
 from llm_gym.registration import register_all
 from llm_gym.replies import ReadReply
+from llm_gym.rollouts.engine import arollout, rollout
 from llm_gym.spaces import ChatSpace, ReplySpace
 from llm_gym.tasks import GeneratedTasks, JsonlTasks, ListTasks, Task, TaskSource
 from llm_gym.tools import ToolOutput, ToolSpec, tool
@@ -42,12 +45,14 @@ __all__ = [
     "ListTasks",
     "Message",
     "MissingDependencyError",
+    "Policy",
     "ReadReply",
     "Reply",
     "ReplySpace",
     "Response",
     "Rubric",
     "Score",
+    "ScriptedPolicy",
     "Snapshot",
     "SnapshotError",
     "StopReason",
@@ -64,6 +69,8 @@ __all__ = [
     "Usage",
     "Verifier",
     "__version__",
+    "arollout",
+    "rollout",
     "tool",
 ]
 

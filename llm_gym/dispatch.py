@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from llm_gym import jsontext
 from llm_gym.errors import EnvironmentFault, ToolError
@@ -28,6 +28,8 @@ MAX_CALLS = 32
 """Calls of one reply that run; the model is told of each one past them."""
 
 Fault = Callable[[str, str], EnvironmentFault]
+P = ParamSpec("P")
+T = TypeVar("T")
 RunAll = Callable[[Coroutine[Any, Any, list[Any]]], list[Any]]
 
 
@@ -58,25 +60,30 @@ class OwnLoop:
         """Run a coroutine to its end, also where another loop runs already."""
         if self._runner is None:
             self._runner = asyncio.Runner()
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return self._runner.run(coroutine)
-        context = contextvars.copy_context()
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(context.run, self._runner.run, coroutine).result()
+        return _outside_loops(self._runner.run, coroutine)
 
     def close(self) -> None:
         """End the loop; the next `run` makes a new one."""
         runner, self._runner = self._runner, None
         if runner is not None:
-            runner.close()
+            _outside_loops(runner.close)
 
     def __del__(self) -> None:
         self.close()
 
     def __reduce__(self) -> tuple[type[OwnLoop], tuple[()]]:
         return (OwnLoop, ())
+
+
+def _outside_loops(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function where no event loop runs: here, or in a thread for a moment."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return function(*args, **kwargs)
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: context.run(function, *args, **kwargs)).result()
 
 
 def dispatch(

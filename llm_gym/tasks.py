@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self, TypedDict
 
@@ -82,7 +83,10 @@ _SHAPE = shape_of(Task, "a task")
 TASK_SCHEMA: dict[str, Any] = {**_SHAPE.schema, "required": ["id"]}
 """The JSON Schema of one line of a task file."""
 
-_VALIDATOR = SchemaValidator(TASK_SCHEMA)
+
+@cache
+def _validator() -> SchemaValidator:
+    return SchemaValidator(TASK_SCHEMA)  # not at import, which must be quick
 
 
 def read_task(value: object, where: str) -> Task:
@@ -95,7 +99,7 @@ def read_task(value: object, where: str) -> Task:
     Raises:
         FormatError: It does not follow `TASK_SCHEMA`.
     """
-    problem = _VALIDATOR.error(value)
+    problem = _validator().error(value)
     if problem is not None:
         raise FormatError(f"{where}: {problem}")
     task: Task = _SHAPE.build(value) if _SHAPE.build else Task()

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cache
 from typing import Any, Literal
 
 from llm_gym import jsontext
@@ -289,11 +290,12 @@ class Trajectory:
                 "it was written by another version of llm_gym"
             )
         digest = body.pop("digest", None)
-        problem = _VALIDATOR.error(body)
+        validator, build = _form()
+        problem = validator.error(body)
         if problem is not None:
             raise FormatError(f"not a trajectory: {problem}")
         try:
-            trajectory: Trajectory = _build(body)
+            trajectory: Trajectory = build(body)
         except ValueError as err:
             raise FormatError(f"not a trajectory: {err}") from err
         if digest != trajectory.digest:
@@ -308,12 +310,11 @@ class Trajectory:
         return replace(self, run=run, timing=timing)
 
 
-_SHAPE = shape_of(Trajectory, "a trajectory")
-_VALIDATOR = SchemaValidator(_SHAPE.schema)
-
-
-def _build(body: dict[str, Any]) -> Any:
-    return _SHAPE.build(body) if _SHAPE.build else body
+@cache
+def _form() -> tuple[SchemaValidator, Callable[[Any], Any]]:
+    """Return what checks and what builds a trajectory; not made at import."""
+    shape = shape_of(Trajectory, "a trajectory")
+    return SchemaValidator(shape.schema), shape.build or dict
 
 
 def _read_body(text: str) -> dict[str, Any]:

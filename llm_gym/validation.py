@@ -16,7 +16,6 @@ import jsonschema
 import jsonschema_rs
 from jsonschema.exceptions import SchemaError, best_match
 from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from llm_gym import jsontext
 from llm_gym.errors import DefinitionError
@@ -53,7 +52,8 @@ class SchemaValidator:
                 self.schema, retriever=_deny
             )
         except (ValueError, jsonschema_rs.ValidationError) as err:
-            raise DefinitionError(f"the schema cannot be compiled: {err}") from err
+            why = str(err).partition("\n")[0]
+            raise DefinitionError(f"the schema cannot be compiled: {why}") from err
 
     def __reduce__(self) -> tuple[type[SchemaValidator], tuple[dict[str, Any]]]:
         return (SchemaValidator, (self.schema,))
@@ -74,7 +74,7 @@ class SchemaValidator:
         return None if problem is None else _sentence(problem)
 
 
-def _sentence(problem: jsonschema.ValidationError) -> str:
+def _sentence(problem: jsonschema.ValidationError | SchemaError) -> str:
     place = "".join(
         f"[{step}]" if isinstance(step, int) else f".{step}"
         for step in problem.absolute_path
@@ -102,10 +102,12 @@ def _checked(schema: Mapping[str, Any]) -> dict[str, Any]:
         raise DefinitionError(
             f"a schema may hold {MAX_SUBSCHEMAS} objects, this one has {count}"
         )
+    if jsonschema_rs.meta.is_valid({**plain, "$schema": _DIALECT}):
+        return plain
     try:
         jsonschema.Draft202012Validator.check_schema(plain)
-    except (SchemaError, Unresolvable) as err:
-        raise DefinitionError(f"not a valid JSON Schema: {err}") from err
+    except SchemaError as err:
+        raise DefinitionError(f"not a valid JSON Schema: {_sentence(err)}") from err
     return plain
 
 

@@ -35,19 +35,25 @@ class Policy(Protocol):
 class EnvPolicy(Protocol):
     """A policy that must know the environment that it acts in."""
 
-    def bind(self, env: ToolEnv) -> Policy:
-        """Return the policy for one episode of an environment, reset already."""
+    def bind(self, env: ToolEnv, episode: int = 0) -> Policy:
+        """Return the policy for one episode.
+
+        Args:
+            env: The environment, reset already.
+            episode: The episode's number in its run; the members of a group, which
+                share their task and seed, have different ones.
+        """
         ...
 
 
-def bound(policy: Policy | EnvPolicy, env: ToolEnv) -> Policy:
-    """Return the policy for one episode.
+def bound(policy: Policy | EnvPolicy, env: ToolEnv, episode: int = 0) -> Policy:
+    """Return the policy for one episode; see `EnvPolicy.bind`.
 
     Raises:
         TypeError: It is no policy.
     """
     if isinstance(policy, EnvPolicy):
-        return policy.bind(env)
+        return policy.bind(env, episode)
     if isinstance(policy, Policy):
         return policy
     raise TypeError(

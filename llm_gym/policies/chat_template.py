@@ -8,12 +8,11 @@ what it can express. Knows tokenizers; knows no model.
 from __future__ import annotations
 
 import inspect
-import os.path
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_gym.errors import ActionError, LLMGymError, require
+from llm_gym.errors import LLMGymError, require
 from llm_gym.messages import ChatRequest, Message, ToolSchema
 from llm_gym.policies.chat_text import (
     ChatMessage,
@@ -177,9 +176,10 @@ class ChatTemplate:
         if _TOOL_NAME not in before or _PROBE not in whole:
             return False
         called = self._try(asked, call, tools=_TOOLS, prompt=False)
-        shared = os.path.commonprefix([before, called])  # a prompt may open a thought
-        completion = called.removeprefix(shared)
-        read = read_reply(self.parse(completion, shared, _TOOLS) or completion)
+        if not called.startswith(before):  # the prompt opens a thought, for example
+            before = ""
+        completion = called.removeprefix(before)
+        read = read_reply(self.parse(completion, before, _TOOLS) or completion)
         return [(c.name, c.arguments) for c in read.calls] == [(_TOOL_NAME, _ARGUMENTS)]
 
     def _knows_tool_role(self) -> bool:

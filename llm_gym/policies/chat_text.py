@@ -32,7 +32,7 @@ You can use tools. Each line between the tags describes one of them as JSON:
 {tools}
 </tools>
 To use a tool, write its name and its arguments as JSON between these tags:
-<tool_call>{{"name": "the tool's name", "arguments": {{"argument": "value"}}}}</tool_call>
+<tool_call>{{"name": "tool name", "arguments": {{"argument": "value"}}}}</tool_call>
 You may use several tools in one reply, each in tags of its own. What a tool returns \
 is given to you between <tool_response> and </tool_response>. When you need no tool, \
 just answer."""
@@ -110,7 +110,7 @@ def fold_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 
 def merge_repeats(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
-    """Join messages that follow one of the same role, but for tool results and calls."""
+    """Join neighbours of one role, but for tool results and native calls."""
     merged: list[ChatMessage] = []
     for message in messages:
         last = merged[-1] if merged else {"role": None}

@@ -122,25 +122,25 @@ class Gatherer(Generic[ItemT, AnswerT]):
 
     async def _answer(self, batch: list[Call[ItemT, AnswerT]]) -> None:
         loop = asyncio.get_running_loop()
-        answers = await loop.run_in_executor(self._executor, self._attempt, batch)
-        for call, answer in zip(batch, answers, strict=True):
-            if call.future.done():
+        outcome = await loop.run_in_executor(self._executor, self._attempt, batch)
+        for i, call in enumerate(batch):
+            if call.future.done():  # the caller went away
                 continue
-            if isinstance(answer, _Failure):
-                call.future.set_exception(self._fault(answer.error))
+            if isinstance(outcome, Exception):
+                call.future.set_exception(self._fault(outcome))
             else:
-                call.future.set_result(answer)
+                call.future.set_result(outcome[i])
 
     def _attempt(
         self, batch: list[Call[ItemT, AnswerT]]
-    ) -> list[AnswerT] | list[_Failure]:
-        """Run a batch; what it raises becomes an answer, so that no caller is lost."""
+    ) -> Sequence[AnswerT] | Exception:
+        """Run a batch and return what it raises, so that no caller is left waiting."""
         try:
-            answers = list(self._run(batch))
+            answers = self._run(batch)
             if len(answers) != len(batch):
-                raise RuntimeError(f"{len(answers)} answers to {len(batch)} calls")
+                raise ValueError(f"{len(answers)} answers for {len(batch)} calls")
         except Exception as err:  # noqa: BLE001  the boundary of the engine
-            return [_Failure(err)] * len(batch)
+            return err
         return answers
 
     def _fault(self, err: Exception) -> PolicyFault:
@@ -148,10 +148,3 @@ class Gatherer(Generic[ItemT, AnswerT]):
         fault = PolicyFault(f"the policy `{self._name}` failed to generate: {err!r}")
         fault.__cause__ = err
         return fault
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """Why a batch has no answers."""
-
-    error: Exception

@@ -12,8 +12,8 @@ __all__ = ["OraclePolicy"]
 class OraclePolicy:
     """What the environment's `oracle()` would reply."""
 
-    def bind(self, env: ToolEnv) -> Policy:
-        """Return the policy for one episode."""
+    def bind(self, env: ToolEnv, episode: int = 0) -> Policy:
+        """Return the policy for one episode; see `EnvPolicy.bind`."""
         return _Bound(env)
 
 

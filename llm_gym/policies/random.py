@@ -16,17 +16,17 @@ class RandomPolicy:
     """Schema-valid random calls, and now and then a text.
 
     Args:
-        seed: With an episode's seed it decides what is drawn in it.
+        seed: With an episode's seed and number it decides what is drawn in it.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def bind(self, env: ToolEnv) -> Policy:
-        """Return the policy for one episode, seeded by the policy's and the episode's."""
-        seeds = np.random.SeedSequence([self.seed, env.trajectory.seed])
-        tools = env.trajectory.tools
-        return _Bound(ReplySpace(tools, seed=int(seeds.generate_state(1)[0])))
+    def bind(self, env: ToolEnv, episode: int = 0) -> Policy:
+        """Return the policy for one episode; see `EnvPolicy.bind`."""
+        record = env.trajectory
+        seeds = np.random.SeedSequence([self.seed, record.seed, episode])
+        return _Bound(ReplySpace(record.tools, seed=int(seeds.generate_state(1)[0])))
 
 
 class _Bound:

@@ -1,0 +1,123 @@
+"""The environment under check: how it is made, here and elsewhere."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+from llm_gym.checks.episodes import Recording, oracle_reply, random_replies, record
+
+from llm_gym.checks.verdicts import Skipped
+from llm_gym.env import ToolEnv
+
+__all__ = ["Subject", "Target"]
+
+Target = str | Callable[..., gym.Env[Any, Any]]
+
+
+class Subject:
+    """The environment under check.
+
+    Args:
+        target: A registered id, a `ToolEnv` class, or a callable that makes one.
+        seeds: The seeds of the episodes that checks play.
+        env_kwargs: What the environment is made with.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        seeds: Sequence[int],
+        env_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.spec = _spec_of(target, dict(env_kwargs or {}))
+        self.name = target if isinstance(target, str) else _name_of(target)
+        self.seeds = tuple(seeds)
+
+    def make(self) -> ToolEnv:
+        """Make an environment without Gymnasium's wrappers.
+
+        Raises:
+            TypeError: What was made is no `ToolEnv`.
+        """
+        env = gym.make(self.spec, disable_env_checker=True).unwrapped
+        if not isinstance(env, ToolEnv):
+            raise TypeError(f"expected a ToolEnv, not {env!r}")
+        return env
+
+    @cached_property
+    def recordings(self) -> tuple[Recording, ...]:
+        """Two episodes of every seed: the oracle's, if there is one, and a random one.
+
+        Random replies are valid calls by the tools' schemas, as `RandomPolicy` writes
+        them.
+        """
+        env = self.make()
+        found: list[Recording] = []
+        for seed in self.seeds:
+            found.append(record(env, random_replies(seed), "random", seed=seed))
+            oracle = record(env, oracle_reply, "oracle", seed=seed)
+            if oracle.complete:  # the check `oracle` tells of one that fails
+                found.append(oracle)
+        return tuple(found)
+
+    def portable(self) -> str:
+        """Return the JSON from which another process can make the environment.
+
+        Raises:
+            Skipped: There is none.
+        """
+        if callable(self.spec.entry_point):
+            raise Skipped(
+                f"`{self.name}` cannot be imported by another process; define it at "
+                "the top of a module that can be imported, not in a function or in "
+                "the file that is run"
+            )
+        try:
+            return self.spec.to_json()
+        except (TypeError, ValueError) as err:
+            raise Skipped(
+                f"the arguments that `{self.name}` is made with are not JSON: {err}"
+            ) from err
+
+
+def _spec_of(target: Target, kwargs: dict[str, Any]) -> EnvSpec:
+    if isinstance(target, str):
+        module, _, env_id = target.rpartition(":")
+        if module:
+            importlib.import_module(module)
+        spec = copy.copy(gym.spec(env_id))
+        spec.kwargs = {**spec.kwargs, **kwargs}
+        return spec
+    if not callable(target):
+        raise TypeError(
+            "what is checked must be an id, a ToolEnv class or a callable that makes "
+            f"one, not {target!r}"
+        )
+    name = re.sub(r"\W", "_", getattr(target, "__name__", type(target).__name__))
+    location = _location(target)
+    entry_point: Any = location or target
+    if not isinstance(target, type):
+        entry_point = _entry_point(target) if location is None else entry_point
+    return EnvSpec(name, entry_point=entry_point, kwargs=kwargs)
+
+
+def _name_of(target: Callable[..., Any]) -> str:
+    where = getattr(target, "__module__", type(target).__module__)
+    return f"{where}:{getattr(target, '__qualname__', type(target).__qualname__)}"
+
+
+def _location(target: Callable[..., Any]) -> str | None:
+    """Return `module:name` if that is where any process finds it."""
+    module = getattr(target, "__module__", None)
+    name = getattr(target, "__qualname__", "")
+    if module in (None, "__main__"):
+        return None
+    found = getattr(importlib.import_module(module), name, None)
+    return f"{module}:{name}" if found is target else None
