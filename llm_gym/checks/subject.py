@@ -11,7 +11,7 @@ from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
-from llm_gym.checks.episodes import Recording, oracle_reply, random_replies, record
+from llm_gym.checks.episodes import Recording, actors, record
 
 from llm_gym.checks.verdicts import Skipped
 from llm_gym.env import ToolEnv
@@ -36,6 +36,7 @@ class Subject:
         seeds: Sequence[int],
         env_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
+        self.target = target
         self.spec = _spec_of(target, dict(env_kwargs or {}))
         self.name = target if isinstance(target, str) else _name_of(target)
         self.seeds = tuple(seeds)
@@ -61,10 +62,10 @@ class Subject:
         env = self.make()
         found: list[Recording] = []
         for seed in self.seeds:
-            found.append(record(env, random_replies(seed), "random", seed=seed))
-            oracle = record(env, oracle_reply, "oracle", seed=seed)
-            if oracle.complete:  # the check `oracle` tells of one that fails
-                found.append(oracle)
+            for policy, actor in actors(seed):
+                recording = record(env, actor, policy, seed=seed)
+                if recording is not None:  # the check `oracle` tells of one that fails
+                    found.append(recording)
         return tuple(found)
 
     def portable(self) -> str:
@@ -101,11 +102,7 @@ def _spec_of(target: Target, kwargs: dict[str, Any]) -> EnvSpec:
             f"one, not {target!r}"
         )
     name = re.sub(r"\W", "_", getattr(target, "__name__", type(target).__name__))
-    location = _location(target)
-    entry_point: Any = location or target
-    if not isinstance(target, type):
-        entry_point = _entry_point(target) if location is None else entry_point
-    return EnvSpec(name, entry_point=entry_point, kwargs=kwargs)
+    return EnvSpec(name, entry_point=_location(target) or target, kwargs=kwargs)
 
 
 def _name_of(target: Callable[..., Any]) -> str:

@@ -114,8 +114,8 @@ def _world(rng: np.random.Generator, count: int) -> dict[str, dict[str, Any]]:
     for hop, after in zip(_HOPS, (*_HOPS[1:], None), strict=True):
         onward = codes.draw(count) if after is None else keys[after.table]
         side = codes.draw(count)
-        if hop.side in _STAFF:  # anyone but the employee at the end of the same chain
-            turned = int(rng.integers(1, count))
+        if hop.side in _STAFF:  # of another chain, so that no side leads to the end
+            turned = 1 + _STAFF.index(hop.side) % (count - 1)
             side = keys["employee"][turned:] + keys["employee"][:turned]
         if hop.side in _DEAD_ENDS:
             data[hop.side] = {code: _DEAD_ENDS[hop.side](rng) for code in side}
@@ -179,8 +179,8 @@ class MultiStepEnv(ToolEnv):
         1.0 if exactly one answer was submitted and it is the code, character by
         character; else 0.0. A second `submit` in the same reply makes it 0.0. Parts:
         `answer` (the value) and `progress` (the share of the chain's look-ups made).
-        That the chain was followed needs no other proof: its end cannot be guessed and
-        stands in no other record.
+        That the chain was followed needs no other proof: its end cannot be guessed, and
+        of the records within reach only the last of the chain names it.
 
     Episode end:
         `submit`; a reply without a tool call, which submits nothing and scores 0.0; 16

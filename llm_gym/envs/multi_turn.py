@@ -30,9 +30,25 @@ PATIENCE = 3
 
 T = TypeVar("T")
 
-_FIRST_NAMES = ["Ada", "Bela", "Ciro", "Dagny", "Edda", "Farid", "Greta", "Hugo", "Ines", "Jonas", "Kaja", "Leto", "Mina", "Nils", "Oda", "Pavel", "Quirin", "Rosa", "Sven", "Tilda", "Ugo", "Vera", "Wim", "Xenia", "Yara", "Zoran", "Anouk", "Bruno", "Carla", "Dario"]
-_LAST_NAMES = ["Abel", "Brandt", "Costa", "Dreyer", "Egger", "Falk", "Grimm", "Holm", "Ibsen", "Jansen", "Kolar", "Lund", "Moreau", "Novak", "Olsen", "Petri", "Quist", "Rossi", "Sorel", "Thorn", "Ullman", "Vogel", "Weiss", "Young", "Zander", "Arden", "Bloom", "Carver", "Dahl", "Ellis", "Frost", "Gable", "Hale", "Irving", "Joyce", "Keller"]
-_WORDS = ["acorn", "basil", "cedar", "delta", "elder", "fern", "ginger", "hazel", "iris", "juniper", "kelp", "laurel", "maple", "nettle", "olive", "poplar", "quartz", "rowan", "sage", "tulip", "umber", "violet", "willow", "yarrow", "zinnia", "badger", "crane", "dolphin", "egret", "falcon", "gecko", "heron", "ibis", "jay"]
+_FIRST_NAMES = (
+    *("Ada", "Bela", "Ciro", "Dagny", "Edda", "Farid", "Greta", "Hugo", "Ines"),
+    *("Jonas", "Kaja", "Leto", "Mina", "Nils", "Oda", "Pavel", "Quirin", "Rosa"),
+    *("Sven", "Tilda", "Ugo", "Vera", "Wim", "Xenia", "Yara", "Zoran", "Anouk"),
+    *("Bruno", "Carla", "Dario"),
+)
+_LAST_NAMES = (
+    *("Abel", "Brandt", "Costa", "Dreyer", "Egger", "Falk", "Grimm", "Holm", "Ibsen"),
+    *("Jansen", "Kolar", "Lund", "Moreau", "Novak", "Olsen", "Petri", "Quist", "Rossi"),
+    *("Sorel", "Thorn", "Ullman", "Vogel", "Weiss", "Young", "Zander", "Arden"),
+    *("Bloom", "Carver", "Dahl", "Ellis", "Frost", "Gable", "Hale", "Irving", "Joyce"),
+    *("Keller"),
+)
+_WORDS = (
+    *("acorn", "basil", "cedar", "delta", "elder", "fern", "ginger", "hazel", "iris"),
+    *("juniper", "kelp", "laurel", "maple", "nettle", "olive", "poplar", "quartz"),
+    *("rowan", "sage", "tulip", "umber", "violet", "willow", "yarrow", "zinnia"),
+    *("badger", "crane", "dolphin", "egret", "falcon", "gecko", "heron", "ibis", "jay"),
+)
 _GREETINGS = ("Hello.", "Good morning.", "Hi there.", "Good evening.", "Excuse me.")
 _PLEAS = ("Can you help me?", "What can be done?", "Please help.", "I count on you.")
 _ALL_STANDS = "Yes, everything that I said stands."
@@ -42,8 +58,8 @@ def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     return options[int(rng.integers(len(options)))]
 
 
-def _number(low: int, high: int) -> Callable[[np.random.Generator], str]:
-    return lambda rng: str(int(rng.integers(low, high)))
+def _digits(count: int) -> Callable[[np.random.Generator], str]:
+    return lambda rng: str(int(rng.integers(10 ** (count - 1), 10**count)))
 
 
 def _letters(rng: np.random.Generator, count: int) -> str:
@@ -128,34 +144,20 @@ TOPICS: dict[str, Topic] = {
         "like ABC-012", "licence license registration car", "I drive {}.", _code(3, 3)
     ),
     "account": Topic(
-        "eight digits",
-        "customer contract client accounts",
-        "I have the account {}.",
-        _number(10**7, 10**8),
+        "eight digits", "customer contract client", "My account is {}.", _digits(8)
     ),
     "budget": Topic(
-        "a number, in crowns",
-        "price cost costs spend money crowns",
-        "I can spend {} crowns.",
-        _number(1000, 10_000),
+        "in crowns", "price cost costs spend money", "I can spend {}.", _digits(4)
     ),
     "weight": Topic(
-        "a number, in grams",
-        "heavy weigh weighs grams kilos",
-        "It weighs {} grams.",
-        _number(1000, 10_000),
+        "in grams", "heavy weigh weighs grams", "It weighs {} grams.", _digits(4)
     ),
     "reading": Topic(
-        "five digits",
-        "meter display counter units",
-        "The display shows {}.",
-        _number(10_000, 100_000),
+        "five digits", "meter display counter", "The display shows {}.", _digits(5)
     ),
-    "room": Topic(
-        "four digits", "rooms door floor", "We had room {}.", _number(1000, 5000)
-    ),
+    "room": Topic("four digits", "rooms door floor", "We had room {}.", _digits(4)),
     "guests": Topic(
-        "a number", "guest people persons many", "We are {} people.", _number(100, 1000)
+        "a number", "guest people persons many", "We are {} people.", _digits(3)
     ),
 }
 """What a form may ask for, by the name of its field."""
@@ -261,19 +263,14 @@ def generate(rng: np.random.Generator, level: int) -> Task:
         }
         for name in sorted(names)
     }
-    correcting = level == LEVELS - 1
     fields = list(forms[wanted]["fields"])
-    corrected = _pick(rng, fields) if correcting else None
+    corrected = _pick(rng, fields) if level == LEVELS - 1 else None
     facts, new = _draw_facts(rng, fields, corrected)
     correction = {} if corrected is None else {corrected: new}
     wish = (_pick(rng, _GREETINGS), _pick(rng, DESKS[wanted].wishes))
     return Task(
         prompt=" ".join((*wish, _pick(rng, _PLEAS))),
-        data={
-            "forms": forms,
-            "facts": facts,
-            "correction": correction,
-        },
+        data={"forms": forms, "facts": facts, "correction": correction},
         answer={"form": wanted, "fields": {**facts, **correction}},
     )
 
@@ -330,8 +327,8 @@ class MultiTurnEnv(ToolEnv):
         replies in a row that brought out nothing new. Truncated after 20 turns.
 
     Levels:
-        0 to 4: two to six facts. At level 4 the user corrects one fact when asked to
-        confirm.
+        0 to 4: two to six facts. At level 4 the user corrects one of them when asked
+        to confirm, and a form submitted before that is wrong.
 
     Floors:
         oracle 1.000, null 0.000, random 0.000 (1,000 episodes, seed 0)

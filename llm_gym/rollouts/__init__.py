@@ -1,0 +1,1 @@
+"""Rollouts: running episodes, keeping their records, summing them up."""
