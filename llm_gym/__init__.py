@@ -18,8 +18,7 @@ from llm_gym.errors import (
     UnknownTaskError,
 )
 from llm_gym.messages import ChatRequest, Message, Reply, ToolCall, Usage
-from llm_gym.policies.base import Policy
-from llm_gym.policies.scripted import ScriptedPolicy
+from llm_gym.policies import Policy, ScriptedPolicy
 from llm_gym.registration import register_all
 from llm_gym.replies import ReadReply
 from llm_gym.rollouts.engine import arollout, rollout

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
 import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from llm_gym import jsontext
 from llm_gym.errors import EnvironmentFault, ToolError
-from llm_gym.messages import ToolCall, dumps
+from llm_gym.messages import ToolCall
 from llm_gym.tools import ToolOutput, ToolSpec, unknown_tool
 from llm_gym.trajectory import CallRecord
 
@@ -109,12 +110,8 @@ def dispatch(
     """
     records: list[CallRecord] = []
     ended = False
-    pending = [(call, *_prepare(call, specs, i)) for i, call in enumerate(calls)]
-    while pending:
-        if ended:
-            text = "this call did not run: the episode had ended before it"
-            records += [_refused(call, text, "not_run") for call, _, _ in pending]
-            break
+    pending = [(call, *_prepare(call, specs)) for call in calls[:MAX_CALLS]]
+    while pending and not ended:
         count = _concurrent(pending)
         batch, pending = pending[:count], pending[count:]
         outputs = _run_batch(owner, batch, run_async)
@@ -125,6 +122,12 @@ def dispatch(
             record, ends = _record(call, spec, output, fault)
             records.append(record)
             ended = ended or ends
+    late = calls[len(records) :]
+    if late:
+        why = "the episode had ended before it"
+        if not ended:
+            why = f"a reply may hold {MAX_CALLS} calls"
+        records += refuse_all(late, f"this call did not run: {why}")
     return Dispatched(tuple(records), ended)
 
 
@@ -137,11 +140,9 @@ _Prepared = tuple[ToolCall, ToolSpec | None, str]
 
 
 def _prepare(
-    call: ToolCall, specs: Mapping[str, ToolSpec], index: int
+    call: ToolCall, specs: Mapping[str, ToolSpec]
 ) -> tuple[ToolSpec | None, str]:
     """Return the tool of a valid call, or None and why the call is not valid."""
-    if index >= MAX_CALLS:
-        return None, f"this call did not run: a reply may hold {MAX_CALLS} calls"
     spec = specs.get(call.name)
     if call.arguments is None:
         expected = f". Expected: {spec.signature()}" if spec else ""
@@ -178,16 +179,17 @@ def _run_batch(
 
 
 async def _gather(owner: object, batch: Sequence[_Prepared]) -> list[Any]:
-    runs = [_call(owner, call, spec) for call, spec, _ in batch if spec is not None]
+    async def run(call: ToolCall, spec: ToolSpec) -> Any:
+        return await _call(owner, call, spec)
+
+    runs = [run(call, spec) for call, spec, _ in batch if spec is not None]
     return await asyncio.gather(*runs, return_exceptions=True)
 
 
 def _call(owner: object, call: ToolCall, spec: ToolSpec) -> Any:
-    # Lists and objects are copied: the tool may change them, the record may not.
-    arguments = {
-        name: deepcopy(value) if isinstance(value, (list, dict)) else value
-        for name, value in (call.arguments or {}).items()
-    }
+    arguments = call.arguments or {}
+    if any(type(value) in (list, dict) for value in arguments.values()):
+        arguments = deepcopy(arguments)  # the tool may change them, the record may not
     return getattr(owner, spec.method)(**spec.build(arguments))
 
 
@@ -223,8 +225,10 @@ def _finite(reward: float) -> float:
 def _content(content: Any) -> str:
     if isinstance(content, str):
         return content
-    jsontext.canonical(content)  # refuses NaN, which `dumps` would write
-    return dumps(content)
+    return _RESULT.encode(content)
+
+
+_RESULT = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def _refused(call: ToolCall, why: str, status: Any = "invalid") -> CallRecord:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from typing import Any, NoReturn
 
 __all__ = [
@@ -95,8 +96,8 @@ def clean_text(text: str) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        keys = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in keys.items() if count > 1)
         raise ValueError(f"the key {twice[:80]!r} appears twice in one object")
     return value
 
@@ -113,10 +114,9 @@ def _finite(text: str) -> float:
 
 
 def _bounded(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        raise ValueError(
-            f"an integer of {len(text)} digits, at most {MAX_DIGITS} are read"
-        )
+    digits = len(text.lstrip("-"))
+    if digits > MAX_DIGITS:
+        raise ValueError(f"an integer of {digits} digits, at most {MAX_DIGITS} are read")
     return int(text)
 
 

@@ -114,6 +114,7 @@ class ToolCall:
         arguments: The parsed arguments, None where they could not be read.
         error: Why the call cannot be run, for the model to read; None if it can.
         raw: The arguments as they came, where `arguments` is None.
+        text: The arguments as the history shows them: always a JSON object.
     """
 
     id: str
@@ -121,12 +122,12 @@ class ToolCall:
     arguments: dict[str, Any] | None
     error: str | None = None
     raw: str | None = None
+    text: str = "{}"
 
 
 def wire_call(call: ToolCall) -> WireToolCall:
     """Return a call in the wire form that every server reads, whatever was written."""
-    arguments = "{}" if call.arguments is None else dumps(call.arguments)
-    function: WireFunction = {"name": wire_name(call.name), "arguments": arguments}
+    function: WireFunction = {"name": wire_name(call.name), "arguments": call.text}
     return {"id": call.id, "type": "function", "function": function}
 
 
@@ -141,10 +142,11 @@ def call_text(name: str, arguments: Mapping[str, Any]) -> str:
     return f"<tool_call>{body}</tool_call>"
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def dumps(value: object) -> str:
     """Write JSON for a model to read: spaces, Unicode, the keys in the given order."""
     # Key order is the model's own here, unlike in `jsontext.canonical`.
-    return json.dumps(value, ensure_ascii=False)
+    return _ENCODER.encode(value)

@@ -99,6 +99,7 @@ def text_of(content: object) -> str:
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
+_THINK_TAG = re.compile(f"({_THINK_OPEN}|{_THINK_CLOSE})")
 _FENCE = re.compile(r"```(?:json|tool_call)?[ \t]*\n([^`]*)```")
 
 
@@ -107,6 +108,8 @@ def _shorten(text: str, limit: int = 200) -> str:
 
 
 def _as_mapping(action: object) -> Mapping[str, Any]:
+    if type(action) is dict:  # the usual case, and the quick one
+        return action
     dump = getattr(action, "model_dump", None)
     body = dump() if callable(dump) and not isinstance(action, type) else action
     if not isinstance(body, Mapping):
@@ -152,45 +155,46 @@ def _read_message(
             f"this one has {sorted(map(str, body))}"
         )
     text = text_of(body.get("content"))
+    reasoning = _reasoning_of(body)
     entries = body.get("tool_calls")
     if not entries:  # some servers leave the calls in the text
-        return _read_text(text, turn, with_tools, _reasoning_of(body))
+        return _read_text(text, turn, with_tools, reasoning)
+    if text:
+        thought, text = _split_thinking(text)
+        reasoning = reasoning or thought
     listed = entries if isinstance(entries, (list, tuple)) else [entries]
     seen: set[str] = set()
     calls = tuple(_read_entry(e, turn, i, seen) for i, e in enumerate(listed))
     message: Message = {"role": "assistant", "content": text}
     message["tool_calls"] = [wire_call(call) for call in calls]
-    return message, calls, _reasoning_of(body)
+    return message, calls, reasoning
 
 
 def _reasoning_of(body: Mapping[str, Any]) -> str | None:
-    for key in ("reasoning_content", "reasoning"):
-        if isinstance(body.get(key), str) and body[key]:
-            return jsontext.clean_text(body[key])
+    reasoning = body.get("reasoning_content") or body.get("reasoning")
+    if isinstance(reasoning, str):
+        return jsontext.clean_text(reasoning)
     return None
 
 
 def _read_entry(entry: object, turn: int, index: int, seen: set[str]) -> ToolCall:
     """Read one element of `tool_calls`."""
-    fresh = _fresh_id(turn, index, seen)
-    call = _read_call(entry, fresh, seen)
-    seen.add(call.id)
-    return call
-
-
-def _read_call(entry: object, fresh: str, seen: set[str]) -> ToolCall:
-    dump = getattr(entry, "model_dump", None)
-    entry = dump() if callable(dump) else entry
+    if type(entry) is not dict:
+        dump = getattr(entry, "model_dump", None)
+        entry = dump() if callable(dump) else entry
+    given = entry.get("id") if isinstance(entry, Mapping) else None
+    call_id = jsontext.clean_text(given) if isinstance(given, str) else ""
+    twice = call_id in seen
+    if twice or not call_id:
+        call_id, given = _fresh_id(turn, index, seen), call_id
+    seen.add(call_id)
     function = entry.get("function") if isinstance(entry, Mapping) else None
-    if not isinstance(entry, Mapping) or not isinstance(function, Mapping):
-        return ToolCall(fresh, "", None, _malformed("a `function` object", entry), "")
-    given = entry.get("id")
-    call_id = jsontext.clean_text(given) if isinstance(given, str) and given else fresh
-    if call_id in seen:
-        error = (
-            f"the call id {_shorten(call_id)!r} was used twice; this call did not run"
-        )
-        return ToolCall(fresh, _name_of(function), None, error, _raw(function))
+    if not isinstance(function, Mapping):
+        return ToolCall(call_id, "", None, _malformed("a `function` object", entry), "")
+    if twice:
+        used = _shorten(str(given))
+        error = f"the call id {used!r} was used twice; this call did not run"
+        return ToolCall(call_id, _name_of(function), None, error, _raw(function))
     return _read_function(function, call_id)
 
 
@@ -201,27 +205,28 @@ def _read_function(function: Mapping[str, Any], call_id: str) -> ToolCall:
         return ToolCall(call_id, "", None, error, _raw(function))
     given = function.get("arguments")
     try:
-        value = _read_arguments(given)
+        value, text = _read_arguments(given)
     except ValueError as err:
         error = f"the arguments of `{name}` are not valid JSON: {err}"
         return ToolCall(call_id, name, None, error, _raw(function))
     if not isinstance(value, dict):
-        error = (
-            f"the arguments of `{name}` must be a JSON object, "
-            f"not {_shorten(dumps(value))}"
-        )
+        error = f"the arguments of `{name}` must be a JSON object, not {_shorten(text)}"
         return ToolCall(call_id, name, None, error, _raw(function))
-    return ToolCall(call_id, name, value)
+    return ToolCall(call_id, name, value, text=text)
 
 
-def _read_arguments(given: object) -> Any:
+def _read_arguments(given: object) -> tuple[Any, str]:
+    """Return the value of arguments and the JSON text that the history shows."""
     if isinstance(given, str):
         if not given.strip():
-            return {}  # what servers send for a tool without parameters
+            return {}, "{}"  # what servers send for a tool without parameters
         value = jsontext.loads(given)
+        if given.isascii() and "\\u" not in given:  # no lone surrogate can be in it
+            return value, given
     else:
         value = jsontext.normalise({} if given is None else given)
-    return _clean_strings(value)
+    value = _clean_strings(value)
+    return value, dumps(value)
 
 
 def _clean_strings(value: Any) -> Any:
@@ -249,13 +254,27 @@ def _read_text(
 
 
 def _split_thinking(text: str) -> tuple[str | None, str]:
-    """Split `<think>...</think>` off, also where the prompt held the opening tag."""
-    head, closed, tail = text.partition(_THINK_CLOSE)
-    if closed:
-        return head.replace(_THINK_OPEN, "", 1).strip(), tail.lstrip()
-    if text.lstrip().startswith(_THINK_OPEN):  # cut off before it had an answer
-        return text.lstrip().removeprefix(_THINK_OPEN), ""
-    return None, text
+    """Take every `<think>...</think>` out of a text.
+
+    A closing tag without an opening one ends thinking that the prompt began; an opening
+    tag without a closing one begins thinking that was cut off.
+    """
+    if _THINK_OPEN not in text and _THINK_CLOSE not in text:
+        return None, text
+    thoughts: list[str] = []
+    kept: list[str] = []
+    thinking = False
+    for piece in _THINK_TAG.split(text):
+        if piece == _THINK_OPEN:
+            thinking = True
+        elif piece == _THINK_CLOSE:
+            if not thinking:
+                thoughts += kept
+                kept = []
+            thinking = False
+        else:
+            (thoughts if thinking else kept).append(piece)
+    return "".join(thoughts).strip(), "".join(kept).strip()
 
 
 def _split_calls(text: str, with_tools: bool) -> tuple[str, list[str]]:
@@ -317,5 +336,7 @@ def _malformed(expected: str, came: object) -> str:
 
 def _fresh_id(turn: int, index: int, seen: set[str]) -> str:
     base = f"call_{turn}_{index}"
+    if base not in seen:
+        return base
     suffixes = (f"_{n}" for n in range(1, len(seen) + 2))
-    return next(i for i in (base, *(base + s for s in suffixes)) if i not in seen)
+    return next(base + s for s in suffixes if base + s not in seen)

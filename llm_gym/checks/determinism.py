@@ -25,8 +25,8 @@ def check_determinism(subject: Subject) -> str:
         for number, recording in enumerate(recordings):
             _reseed(number)
             before = _global_state()
-            _replay(env, recording, "replayed by another env")
-            _replay(env, recording, "replayed twice by one env")
+            _replay(env, recording, "replayed")
+            _replay(env, recording, "replayed again")
             demand(
                 _global_state() == before,
                 f"{recording.title}: the global generator of `random` or `numpy` was "
@@ -35,8 +35,11 @@ def check_determinism(subject: Subject) -> str:
             )
             _disturb(env, recording.seed + 7919)
             _replay(env, recording, "replayed after a part of another episode")
-            env.close()
-    return f"{len(recordings)} episodes, each replayed three times"
+            fresh = subject.make()
+            _replay(fresh, recording, "replayed by a fresh env")
+            fresh.close()
+        env.close()
+    return f"{len(recordings)} episodes, each replayed four times"
 
 
 def _replay(env: ToolEnv, recording: Recording, circumstance: str) -> None:

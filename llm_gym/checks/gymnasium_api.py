@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 
 from gymnasium import make
@@ -13,6 +14,8 @@ from llm_gym.checks.verdicts import Failed
 
 __all__ = ["check_gymnasium"]
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
 
 def check_gymnasium(subject: Subject) -> str:
     """Gymnasium's `check_env` has nothing to say."""
@@ -22,7 +25,7 @@ def check_gymnasium(subject: Subject) -> str:
             warnings.simplefilter("error")
             check_env(env, skip_render_check=not _takes_render_mode(subject))
     except (AssertionError, Warning) as err:
-        raise Failed(f"`check_env`: {err}") from err
+        raise Failed(f"`check_env`: {_COLOUR.sub('', str(err))}") from err
     finally:
         env.close()
     return "`check_env` passed, without a warning"

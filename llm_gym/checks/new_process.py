@@ -49,7 +49,7 @@ def check_new_process(subject: Subject) -> str:
 def _start(settings: dict[str, str]) -> subprocess.Popen[str]:
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100
     environ = {**os.environ, "PYTHONPATH": path, **settings}
-    return subprocess.Popen(  # noqa: S603  # our own module, by this interpreter
+    return subprocess.Popen(  # our own module, by this interpreter
         [sys.executable, "-m", "llm_gym.checks.replay"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from llm_gym.checks.episodes import MAX_TURNS
 from llm_gym.checks.subject import Subject
 from llm_gym.checks.verdicts import Failed, demand
 from llm_gym.env import ToolEnv
@@ -27,7 +26,10 @@ def _solve(env: ToolEnv, seed: int) -> int:
     rewards: list[float] = []
     terminated = truncated = False
     while not (terminated or truncated):
-        demand(len(rewards) < MAX_TURNS, f"{where}: no end after {MAX_TURNS} turns")
+        demand(
+            len(rewards) < env.max_turns,
+            f"{where}: no end after `max_turns` ({env.max_turns}) turns",
+        )
         try:
             reply = env.oracle()
         except NotImplementedError as err:
@@ -47,13 +49,13 @@ def _judge(env: ToolEnv, where: str, rewards: list[float], truncated: bool) -> N
     if score is None or trajectory.stop_reason is None:
         raise Failed(f"{where}: the ended episode has no score or no stop reason")
     demand(
-        score.value == 1.0,
-        f"{where}: the oracle's score is {score.value}, expected 1.0: {score.reason!r}",
-    )
-    demand(
         not truncated,
         f"{where}: the oracle's episode was truncated "
         f"({trajectory.stop_reason.value}) after {len(rewards)} turns",
+    )
+    demand(
+        score.value == 1.0,
+        f"{where}: the oracle's score is {score.value}, expected 1.0: {score.reason!r}",
     )
     total, recorded = sum(rewards), trajectory.episode_return
     demand(

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import copy
 import importlib
+import pickle
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
+import cloudpickle  # type: ignore[import-untyped]  # has no stubs
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
-from llm_gym.checks.episodes import Recording, actors, record
 
+from llm_gym.checks.episodes import Recording, actors, record
 from llm_gym.checks.verdicts import Skipped
 from llm_gym.env import ToolEnv
 
 __all__ = ["Subject", "Target"]
 
+T = TypeVar("T")
 Target = str | Callable[..., gym.Env[Any, Any]]
 
 
@@ -67,6 +70,23 @@ class Subject:
                 if recording is not None:  # the check `oracle` tells of one that fails
                     found.append(recording)
         return tuple(found)
+
+    def pickled(self, value: T) -> T:
+        """Return what comes back from a pickle of a value.
+
+        Plain pickle is used if the environment's class can be imported. A class that
+        only this process knows is pickled by value.
+        """
+        pickler = pickle if _location(self.kind) else cloudpickle
+        restored: T = pickle.loads(pickler.dumps(value))  # noqa: S301  # our own bytes
+        return restored
+
+    @cached_property
+    def kind(self) -> type[ToolEnv]:
+        """The environment's class."""
+        env = self.make()
+        env.close()
+        return type(env)
 
     def portable(self) -> str:
         """Return the JSON from which another process can make the environment.

@@ -13,10 +13,15 @@ from tqdm import tqdm
 
 from llm_gym.cli.common import add_env_options, add_json_option, make_env, print_json
 from llm_gym.cli.common import env_kwargs as kwargs_of
-from llm_gym.policies.base import EnvPolicy, Policy, policy_name
-from llm_gym.policies.oracle import OraclePolicy
-from llm_gym.policies.random import RandomPolicy
-from llm_gym.policies.transformers import TransformersPolicy
+from llm_gym.policies import (
+    EnvPolicy,
+    OraclePolicy,
+    Policy,
+    RandomPolicy,
+    Sampling,
+    TransformersPolicy,
+    policy_name,
+)
 from llm_gym.rollouts.engine import rollout
 from llm_gym.rollouts.store import TrajectoryWriter
 from llm_gym.rollouts.summary import Summary, summarize
@@ -82,12 +87,12 @@ def _policy(options: argparse.Namespace) -> Policy | EnvPolicy:
         return RandomPolicy(options.seed)
     if options.policy == "oracle":
         return OraclePolicy()
-    return TransformersPolicy(
-        options.model,
+    sampling = Sampling(
         max_new_tokens=options.max_new_tokens,
         temperature=options.temperature,
         seed=options.seed,
     )
+    return TransformersPolicy(options.model, sampling=sampling)
 
 
 def _free_path(env_id: str, policy: str) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -74,8 +76,8 @@ _LAST = (
     ),
     *("Berger", "Castro", "Duarte", "Eriksen", "Fischer", "Gruber", "Haas", "Ilves"),
 )
-_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # none that is taken for another
-_CODE_LENGTH = 5
+_SIGNS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # none that is taken for another
+_CHOICES = (24, 32, 32, 32, 32)  # a letter first: a code never looks like a number
 
 
 def make_task(rng: np.random.Generator, level: int) -> Task:
@@ -106,14 +108,16 @@ def make_task(rng: np.random.Generator, level: int) -> Task:
 
 def _world(rng: np.random.Generator, count: int) -> dict[str, dict[str, Any]]:
     """Draw all tables; what hangs together has the same place in each."""
-    codes = _Codes(rng)
-    keys = {hop.table: codes.draw(count) for hop in _HOPS[1:]}
-    names = rng.choice(len(_FIRST), size=count, replace=False)
-    keys["name"] = [f"{_FIRST[n]} {rng.choice(_LAST)!s}" for n in names]
+    codes = _codes(rng, 2 * len(_HOPS) * count)
+    keys = {hop.table: list(islice(codes, count)) for hop in _HOPS[1:]}
+    first = rng.choice(_FIRST, size=count, replace=False)
+    keys["name"] = [
+        f"{a} {b}" for a, b in zip(first, rng.choice(_LAST, count), strict=True)
+    ]
     data: dict[str, dict[str, Any]] = {}
     for hop, after in zip(_HOPS, (*_HOPS[1:], None), strict=True):
-        onward = codes.draw(count) if after is None else keys[after.table]
-        side = codes.draw(count)
+        onward = list(islice(codes, count)) if after is None else keys[after.table]
+        side = list(islice(codes, count))
         if hop.side in _STAFF:  # of another chain, so that no side leads to the end
             turned = 1 + _STAFF.index(hop.side) % (count - 1)
             side = keys["employee"][turned:] + keys["employee"][:turned]
@@ -124,22 +128,13 @@ def _world(rng: np.random.Generator, count: int) -> dict[str, dict[str, Any]]:
     return data
 
 
-class _Codes:
-    """Draws codes, none of them twice."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-        self._drawn: set[str] = set()
-
-    def draw(self, count: int) -> list[str]:
-        codes: list[str] = []
-        while len(codes) < count:
-            places = self._rng.integers(len(_LETTERS), size=_CODE_LENGTH)
-            code = "".join(_LETTERS[place] for place in places)
-            if code not in self._drawn:
-                self._drawn.add(code)
-                codes.append(code)
-        return codes
+def _codes(rng: np.random.Generator, count: int) -> Iterator[str]:
+    """Draw codes, none of them twice."""
+    drawn: dict[str, None] = {}
+    while len(drawn) < count:
+        rows = rng.integers(_CHOICES, size=(count, len(_CHOICES))).tolist()
+        drawn.update(dict.fromkeys("".join(_SIGNS[n] for n in row) for row in rows))
+    return iter(drawn)
 
 
 def _invoice(rng: np.random.Generator) -> dict[str, Any]:
@@ -169,8 +164,8 @@ class MultiStepEnv(ToolEnv):
         answer in and ends the episode.
 
     Observation:
-        The question, then calls and results. Codes are five letters and digits, all
-        different; 32**5 are possible.
+        The question, then calls and results. Codes are a letter and four letters or
+        digits, all different; 25 million are possible.
 
     Reply:
         Tool calls, several if one likes; each needs what the one before it returned.

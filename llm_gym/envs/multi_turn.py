@@ -9,12 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from llm_gym.env import Response, ToolEnv
+from llm_gym.envs._draws import (
+    WORDS,
+    clock,
+    code,
+    day,
+    email,
+    person,
+    phone,
+    pick,
+    some,
+)
 from llm_gym.errors import ToolError
 from llm_gym.messages import call_text
 from llm_gym.replies import ReadReply
@@ -28,77 +38,30 @@ LEVELS = 5
 FACTS_PER_MESSAGE = 2
 PATIENCE = 3
 
-T = TypeVar("T")
-
-_FIRST_NAMES = (
-    *("Ada", "Bela", "Ciro", "Dagny", "Edda", "Farid", "Greta", "Hugo", "Ines"),
-    *("Jonas", "Kaja", "Leto", "Mina", "Nils", "Oda", "Pavel", "Quirin", "Rosa"),
-    *("Sven", "Tilda", "Ugo", "Vera", "Wim", "Xenia", "Yara", "Zoran", "Anouk"),
-    *("Bruno", "Carla", "Dario"),
-)
-_LAST_NAMES = (
-    *("Abel", "Brandt", "Costa", "Dreyer", "Egger", "Falk", "Grimm", "Holm", "Ibsen"),
-    *("Jansen", "Kolar", "Lund", "Moreau", "Novak", "Olsen", "Petri", "Quist", "Rossi"),
-    *("Sorel", "Thorn", "Ullman", "Vogel", "Weiss", "Young", "Zander", "Arden"),
-    *("Bloom", "Carver", "Dahl", "Ellis", "Frost", "Gable", "Hale", "Irving", "Joyce"),
-    *("Keller"),
-)
-_WORDS = (
-    *("acorn", "basil", "cedar", "delta", "elder", "fern", "ginger", "hazel", "iris"),
-    *("juniper", "kelp", "laurel", "maple", "nettle", "olive", "poplar", "quartz"),
-    *("rowan", "sage", "tulip", "umber", "violet", "willow", "yarrow", "zinnia"),
-    *("badger", "crane", "dolphin", "egret", "falcon", "gecko", "heron", "ibis", "jay"),
-)
 _GREETINGS = ("Hello.", "Good morning.", "Hi there.", "Good evening.", "Excuse me.")
 _PLEAS = ("Can you help me?", "What can be done?", "Please help.", "I count on you.")
 _ALL_STANDS = "Yes, everything that I said stands."
-
-
-def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    return options[int(rng.integers(len(options)))]
 
 
 def _digits(count: int) -> Callable[[np.random.Generator], str]:
     return lambda rng: str(int(rng.integers(10 ** (count - 1), 10**count)))
 
 
-def _letters(rng: np.random.Generator, count: int) -> str:
-    return "".join(_pick(rng, "ABCDEFGHJKLMNPRSTUVWXYZ") for _ in range(count))
-
-
 def _code(letters: int, digits: int) -> Callable[[np.random.Generator], str]:
-    span = 10**digits
-    return lambda rng: f"{_letters(rng, letters)}-{int(rng.integers(span)):0{digits}d}"
+    return lambda rng: code(rng, letters, digits)
 
 
 def _date(rng: np.random.Generator) -> str:
-    return (date(2031, 1, 1) + timedelta(days=int(rng.integers(3000)))).isoformat()
-
-
-def _time(rng: np.random.Generator) -> str:
-    return f"{int(rng.integers(6, 23)):02d}:{int(rng.integers(60)):02d}"
-
-
-def _name(rng: np.random.Generator) -> str:
-    return f"{_pick(rng, _FIRST_NAMES)} {_pick(rng, _LAST_NAMES)}"
-
-
-def _email(rng: np.random.Generator) -> str:
-    first, number = _pick(rng, _FIRST_NAMES).lower(), int(rng.integers(10, 9999))
-    return f"{first}{number}@{_pick(rng, _WORDS)}.example"
+    return day(rng).isoformat()
 
 
 def _address(rng: np.random.Generator) -> str:
-    word = _pick(rng, _WORDS).capitalize()
-    return f"{int(rng.integers(1, 400))} {word} {_pick(rng, ('Road', 'Lane', 'Row'))}"
+    street = pick(rng, WORDS).capitalize()
+    return f"{int(rng.integers(1, 400))} {street} {pick(rng, ('Road', 'Lane', 'Row'))}"
 
 
 def _tag(rng: np.random.Generator) -> str:
-    return "-".join(_pick(rng, _WORDS) for _ in range(3))
-
-
-def _phone(rng: np.random.Generator) -> str:
-    return "555 " + " ".join(f"{int(rng.integers(100)):02d}" for _ in range(3))
+    return "-".join(some(rng, WORDS, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +83,14 @@ class Topic:
 
 TOPICS: dict[str, Topic] = {
     "name": Topic(
-        "first and last name", "names called surname who whom", "I am {}.", _name
+        "first and last name", "names called surname who whom", "I am {}.", person
     ),
     "date": Topic("YYYY-MM-DD", "dates day days when", "The date is {}.", _date),
-    "time": Topic("HH:MM", "times hour hours clock when", "The time is {}.", _time),
+    "time": Topic("HH:MM", "times hour hours clock when", "The time is {}.", clock),
     "phone": Topic(
-        "a telephone number", "telephone mobile cell phones", "You can ring {}.", _phone
+        "a telephone number", "telephone mobile cell phones", "You can ring {}.", phone
     ),
-    "email": Topic("an e-mail address", "mail emails inbox", "Write to {}.", _email),
+    "email": Topic("an e-mail address", "mail emails inbox", "Write to {}.", email),
     "address": Topic(
         "number and street", "street where live location house", "It is {}.", _address
     ),
@@ -254,7 +217,7 @@ def generate(rng: np.random.Generator, level: int) -> Task:
         rng: Where the randomness comes from.
         level: There are `level + 2` facts; the user corrects one at the top level.
     """
-    names = [str(name) for name in rng.choice(list(DESKS), size=3, replace=False)]
+    names = some(rng, list(DESKS), 3)
     wanted = names[0]
     forms = {
         name: {
@@ -264,20 +227,19 @@ def generate(rng: np.random.Generator, level: int) -> Task:
         for name in sorted(names)
     }
     fields = list(forms[wanted]["fields"])
-    corrected = _pick(rng, fields) if level == LEVELS - 1 else None
+    corrected = pick(rng, fields) if level == LEVELS - 1 else None
     facts, new = _draw_facts(rng, fields, corrected)
     correction = {} if corrected is None else {corrected: new}
-    wish = (_pick(rng, _GREETINGS), _pick(rng, DESKS[wanted].wishes))
+    wish = (pick(rng, _GREETINGS), pick(rng, DESKS[wanted].wishes))
     return Task(
-        prompt=" ".join((*wish, _pick(rng, _PLEAS))),
+        prompt=" ".join((*wish, pick(rng, _PLEAS))),
         data={"forms": forms, "facts": facts, "correction": correction},
         answer={"form": wanted, "fields": {**facts, **correction}},
     )
 
 
 def _draw_fields(rng: np.random.Generator, desk: Desk, count: int) -> dict[str, str]:
-    chosen = rng.choice(list(desk.fields), size=count, replace=False)
-    return {str(field): TOPICS[str(field)].form for field in chosen}
+    return {field: TOPICS[field].form for field in some(rng, desk.fields, count)}
 
 
 def _draw_facts(

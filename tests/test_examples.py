@@ -1,0 +1,31 @@
+"""Every example runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+PRINTED = {
+    "01_loop.py": ["[assistant]", ": 0.0, "],
+    "02_custom_env.py": ["'color' was unexpected", "ScriptedPolicy: mean return 1.00"],
+    "03_group_rollouts.py": ["group 3: 1 start", "mean reward"],
+}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_example_runs(path: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for text in PRINTED[path.name]:
+        assert text in done.stdout
