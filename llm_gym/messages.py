@@ -139,10 +139,12 @@ def wire_name(name: str) -> str:
 def call_text(name: str, arguments: Mapping[str, Any]) -> str:
     """Write a call in the canonical text form (Hermes style)."""
     body = dumps({"name": name, "arguments": dict(arguments)})
-    return f"<tool_call>{body}</tool_call>"
+    return f"<tool_call>{_TAG.sub(_ESCAPED_BRACKET, body)}</tool_call>"
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
+_TAG = re.compile(r"<(?=/?(?:tool_call|think)>)")  # in an argument it would end the call
+_ESCAPED_BRACKET = r"\\u003c"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

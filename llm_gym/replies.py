@@ -93,18 +93,26 @@ def text_of(content: object) -> str:
             return jsontext.clean_text("".join(texts))
     raise ActionError(
         "a message's `content` must be a str, None or a list of text parts, "
-        f"not {_shorten(repr(content))}"
+        f"not {_shorten(_repr(content))}"
     )
 
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
 _THINK_TAG = re.compile(f"({_THINK_OPEN}|{_THINK_CLOSE})")
+_QUOTE = re.compile(r'\\.|"', re.DOTALL)
 _FENCE = re.compile(r"```(?:json|tool_call)?[ \t]*\n([^`]*)```")
 
 
 def _shorten(text: str, limit: int = 200) -> str:
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except (RecursionError, ValueError):  # too deep, or an integer of too many digits
+        return f"a {type(value).__name__} that cannot be shown"
 
 
 def _as_mapping(action: object) -> Mapping[str, Any]:
@@ -115,7 +123,7 @@ def _as_mapping(action: object) -> Mapping[str, Any]:
     if not isinstance(body, Mapping):
         raise ActionError(
             "an action must be a str, an assistant message (a dict or an object with "
-            f"`model_dump`) or a `Reply`, not {_shorten(repr(action))}"
+            f"`model_dump`) or a `Reply`, not {_shorten(_repr(action))}"
         )
     return body
 
@@ -135,7 +143,7 @@ def _unwrap(
         if not (isinstance(choices, list) and len(choices) == 1):
             raise ActionError(
                 "a completion must have exactly one choice to be an action, "
-                f"not {_shorten(repr(choices))}"
+                f"not {_shorten(_repr(choices))}"
             )
         body = _as_mapping(choices[0])
     message = _as_mapping(body.get("message"))
@@ -149,7 +157,7 @@ def _read_message(
         raise ActionError(
             f'an action\'s `role` must be "assistant", not {body["role"]!r}'
         )
-    if not ("content" in body or "tool_calls" in body):
+    if not ("content" in body or "tool_calls" in body or "role" in body):
         raise ActionError(
             "an assistant message needs `content` or `tool_calls`, "
             f"this one has {sorted(map(str, body))}"
@@ -163,8 +171,10 @@ def _read_message(
         thought, text = _split_thinking(text)
         reasoning = reasoning or thought
     listed = entries if isinstance(entries, (list, tuple)) else [entries]
+    plain = [_plain(entry) for entry in listed]
     seen: set[str] = set()
-    calls = tuple(_read_entry(e, turn, i, seen) for i, e in enumerate(listed))
+    taken = {_id_of(entry) for entry in plain}  # not for calls that have none
+    calls = tuple(_read_entry(e, turn, i, seen, taken) for i, e in enumerate(plain))
     message: Message = {"role": "assistant", "content": text}
     message["tool_calls"] = [wire_call(call) for call in calls]
     return message, calls, reasoning
@@ -177,22 +187,33 @@ def _reasoning_of(body: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _read_entry(entry: object, turn: int, index: int, seen: set[str]) -> ToolCall:
-    """Read one element of `tool_calls`."""
-    if type(entry) is not dict:
-        dump = getattr(entry, "model_dump", None)
-        entry = dump() if callable(dump) else entry
+def _plain(entry: object) -> object:
+    if type(entry) is dict:
+        return entry
+    dump = getattr(entry, "model_dump", None)
+    return dump() if callable(dump) else entry
+
+
+def _id_of(entry: object) -> str:
     given = entry.get("id") if isinstance(entry, Mapping) else None
-    call_id = jsontext.clean_text(given) if isinstance(given, str) else ""
+    return jsontext.clean_text(given) if isinstance(given, str) else ""
+
+
+def _read_entry(
+    entry: object, turn: int, index: int, seen: set[str], taken: set[str]
+) -> ToolCall:
+    """Read one element of `tool_calls`."""
+    call_id = given = _id_of(entry)
     twice = call_id in seen
     if twice or not call_id:
-        call_id, given = _fresh_id(turn, index, seen), call_id
+        call_id = _fresh_id(turn, index, taken)
     seen.add(call_id)
+    taken.add(call_id)
     function = entry.get("function") if isinstance(entry, Mapping) else None
     if not isinstance(function, Mapping):
         return ToolCall(call_id, "", None, _malformed("a `function` object", entry), "")
     if twice:
-        used = _shorten(str(given))
+        used = _shorten(given)
         error = f"the call id {used!r} was used twice; this call did not run"
         return ToolCall(call_id, _name_of(function), None, error, _raw(function))
     return _read_function(function, call_id)
@@ -204,13 +225,14 @@ def _read_function(function: Mapping[str, Any], call_id: str) -> ToolCall:
         error = _malformed("a `name`", dict(function))
         return ToolCall(call_id, "", None, error, _raw(function))
     given = function.get("arguments")
+    shown = _shorten(name, 80)
     try:
         value, text = _read_arguments(given)
     except ValueError as err:
-        error = f"the arguments of `{name}` are not valid JSON: {err}"
+        error = f"the arguments of `{shown}` are not valid JSON: {err}"
         return ToolCall(call_id, name, None, error, _raw(function))
     if not isinstance(value, dict):
-        error = f"the arguments of `{name}` must be a JSON object, not {_shorten(text)}"
+        error = f"the arguments of `{shown}` must be a JSON object, not {_shorten(text)}"
         return ToolCall(call_id, name, None, error, _raw(function))
     return ToolCall(call_id, name, value, text=text)
 
@@ -263,18 +285,33 @@ def _split_thinking(text: str) -> tuple[str | None, str]:
         return None, text
     thoughts: list[str] = []
     kept: list[str] = []
-    thinking = False
+    thinking = in_string = False
     for piece in _THINK_TAG.split(text):
-        if piece == _THINK_OPEN:
+        if in_string and not thinking and piece in (_THINK_OPEN, _THINK_CLOSE):
+            kept.append(piece)  # an argument that speaks of the tag
+        elif piece == _THINK_OPEN:
             thinking = True
         elif piece == _THINK_CLOSE:
             if not thinking:
                 thoughts += kept
                 kept = []
             thinking = False
+        elif thinking:
+            thoughts.append(piece)
         else:
-            (thoughts if thinking else kept).append(piece)
+            kept.append(piece)
+            in_string = _ends_in_string(piece, in_string)
     return "".join(thoughts).strip(), "".join(kept).strip()
+
+
+def _ends_in_string(piece: str, began_in_string: bool) -> bool:
+    """Say whether a text ends within a JSON string of a call that is not closed."""
+    _, opened, body = piece.rpartition(_OPEN)
+    starts = body.lstrip().startswith("{") if opened else began_in_string
+    if _CLOSE in body or not starts:
+        return False
+    quotes = _QUOTE.findall(body).count('"')
+    return (quotes + (not opened)) % 2 == 1
 
 
 def _split_calls(text: str, with_tools: bool) -> tuple[str, list[str]]:
@@ -327,16 +364,16 @@ def _name_of(function: Mapping[str, Any]) -> str:
 
 def _raw(function: Mapping[str, Any]) -> str:
     given = function.get("arguments")
-    return jsontext.clean_text(given if isinstance(given, str) else repr(given))
+    return jsontext.clean_text(given if isinstance(given, str) else _repr(given))
 
 
 def _malformed(expected: str, came: object) -> str:
-    return f"a tool call needs {expected}, this one is {_shorten(repr(came))}"
+    return f"a tool call needs {expected}, this one is {_shorten(_repr(came))}"
 
 
-def _fresh_id(turn: int, index: int, seen: set[str]) -> str:
+def _fresh_id(turn: int, index: int, taken: set[str]) -> str:
     base = f"call_{turn}_{index}"
-    if base not in seen:
+    if base not in taken:
         return base
-    suffixes = (f"_{n}" for n in range(1, len(seen) + 2))
-    return next(base + s for s in suffixes if base + s not in seen)
+    suffixes = (f"_{n}" for n in range(1, len(taken) + 2))
+    return next(base + s for s in suffixes if base + s not in taken)

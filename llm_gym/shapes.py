@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import (
+    Annotated,
     Any,
     Literal,
     NotRequired,
@@ -23,6 +26,7 @@ from typing import (
     is_typeddict,
 )
 
+from llm_gym import jsontext
 from llm_gym.errors import DefinitionError
 from llm_gym.validation import SchemaValidator
 
@@ -82,7 +86,7 @@ def object_shape(
 def dump(value: Any) -> Any:
     """Turn a value that `shape_of` describes back into plain JSON data."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
+        names = [field.name for field in dataclasses.fields(value) if field.init]
         return {name: dump(getattr(value, name)) for name in names}
     if isinstance(value, enum.Enum):
         return value.value
@@ -126,11 +130,13 @@ def _shape(hint: Any, where: str, outer: tuple[Any, ...]) -> Shape:
 
 def _generic_shape(hint: Any, origin: Any, where: str, outer: tuple[Any, ...]) -> Shape:
     arguments = get_args(hint)
+    if not arguments:  # a bare `typing.List`, or `tuple[()]`
+        raise _unsupported(hint, where)
     if origin in (Union, types.UnionType):
         return _union(arguments, where, outer)
     if origin is Literal:
         return _literal(arguments, where)
-    if origin in (Required, NotRequired):
+    if origin in (Annotated, Required, NotRequired):
         return _shape(arguments[0], where, outer)
     if origin in (list, set, frozenset, Sequence):
         return _array(origin, arguments[0], where, outer)
@@ -150,13 +156,26 @@ def _class_shape(hint: type, where: str, outer: tuple[Any, ...]) -> Shape:
             )
         return Shape({"enum": values}, _enum_builder(hint))
     if is_typeddict(hint):
-        hints = get_type_hints(hint)
+        hints = _fields(hint, where)
         required: frozenset[str] = getattr(hint, "__required_keys__", frozenset())
-        left_out = {n: dataclasses.MISSING for n in hints if n not in required}
+        # Annotations that are strings hide these two marks from `__required_keys__`.
+        marks = {n: get_origin(h) for n, h in hints.items()}
+        left_out = {
+            n: dataclasses.MISSING
+            for n in hints
+            if marks[n] is NotRequired or (marks[n] is not Required and n not in required)
+        }
         return _object(hints, left_out, where, (*outer, hint), {})
     if dataclasses.is_dataclass(hint):
         return _dataclass(hint, where, outer)
     raise _unsupported(hint, where)
+
+
+def _fields(hint: Any, where: str) -> dict[str, Any]:
+    try:
+        return get_type_hints(hint, include_extras=is_typeddict(hint))
+    except (NameError, TypeError, SyntaxError) as err:
+        raise DefinitionError(f"{where}: a hint of {hint!r} is unknown: {err}") from err
 
 
 def _unsupported(hint: Any, where: str) -> DefinitionError:
@@ -178,12 +197,11 @@ def _enum_builder(kind: type[enum.Enum]) -> Callable[[Any], enum.Enum]:
 
 
 def _literal(values: tuple[Any, ...], where: str) -> Shape:
-    if not all(value is None or isinstance(value, (str, int)) for value in values):
+    if not all(type(value) in (str, int, bool, types.NoneType) for value in values):
         raise DefinitionError(f"{where}: a Literal must hold str, int, bool or None")
-    exact = {(type(value), value): value for value in values}
 
     def build(value: Any) -> Any:
-        return exact.get((type(value), value), value if value is None else int(value))
+        return int(value) if isinstance(value, float) else value  # 3.0 for 3
 
     numbers = any(type(value) is int for value in values)
     return Shape({"enum": list(values)}, build if numbers else None)
@@ -215,9 +233,18 @@ def _array(origin: Any, item: Any, where: str, outer: tuple[Any, ...]) -> Shape:
     schema: dict[str, Any] = {"type": "array", "items": inner.schema}
     build = inner.build
     if origin in (set, frozenset):
+        if not _hashable(item):
+            raise DefinitionError(f"{where}: a set cannot hold {item!r}; use list")
         schema["uniqueItems"] = True
         return Shape(schema, lambda value: origin(_each(build, value)))
     return Shape(schema, None if build is None else lambda value: _each(build, value))
+
+
+def _hashable(hint: Any) -> bool:
+    kind = get_origin(hint) or hint
+    if kind in (tuple, Union, types.UnionType):
+        return all(_hashable(inner) for inner in get_args(hint))
+    return kind not in (Any, Sequence) and getattr(kind, "__hash__", None) is not None
 
 
 def _each(build: Callable[[Any], Any] | None, values: list[Any]) -> list[Any]:
@@ -261,7 +288,7 @@ def _dict(arguments: tuple[Any, ...], where: str, outer: tuple[Any, ...]) -> Sha
 
 def _dataclass(hint: Any, where: str, outer: tuple[Any, ...]) -> Shape:
     fields = [field for field in dataclasses.fields(hint) if field.init]
-    resolved = get_type_hints(hint)
+    resolved = _fields(hint, where)
     optional = {
         field.name: field.default
         for field in fields
@@ -269,6 +296,8 @@ def _dataclass(hint: Any, where: str, outer: tuple[Any, ...]) -> Shape:
         or field.default_factory is not dataclasses.MISSING
     }
     hints = {field.name: resolved[field.name] for field in fields}
+    if inspect.signature(hint).parameters.keys() != hints.keys():
+        raise _unsupported(hint, where)  # an `InitVar`, or an `__init__` of its own
     inner = _object(hints, optional, where, (*outer, hint), {})
     build = inner.build or _same
     return Shape(inner.schema, lambda value: hint(**build(value)))
@@ -302,9 +331,8 @@ def _object(
 
 
 def _tell_default(schema: dict[str, Any], default: Any) -> None:
-    plain = dump(default)
-    if isinstance(plain, (str, int, float, list, dict, types.NoneType)):
-        schema["default"] = plain
+    with suppress(ValueError):  # what JSON cannot carry stays a default, untold
+        schema["default"] = jsontext.normalise(dump(default))
 
 
 def _object_builder(

@@ -9,7 +9,8 @@ remote reference, and a schema's size is bounded before it is compiled.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import jsonschema
@@ -27,6 +28,9 @@ MAX_SCHEMA_CHARS = 65_536
 MAX_SUBSCHEMAS = 500
 """Objects and booleans in a schema that may be schemas of their own."""
 
+_MOST_NODES = 500
+"""Values in an instance whose errors the reference words; `uniqueItems` is quadratic."""
+
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -40,10 +44,11 @@ class SchemaValidator:
         DefinitionError: The schema is not valid, too large, or not of this draft.
     """
 
-    __slots__ = ("_fast", "_reference", "schema")
+    __slots__ = ("_fast", "_may_hang", "_reference", "schema")
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self.schema = _checked(schema)
+        self._may_hang = '"pattern' in jsontext.canonical(self.schema)
         self._reference = jsonschema.Draft202012Validator(
             self.schema, registry=Registry()
         )
@@ -60,7 +65,10 @@ class SchemaValidator:
 
     def is_valid(self, instance: object) -> bool:
         """Say whether a JSON value satisfies the schema."""
-        return self.error(instance) is None
+        try:
+            return self._fast.is_valid(instance)
+        except UnicodeEncodeError:  # it takes no lone surrogate
+            return self._reference.is_valid(instance)
 
     def error(self, instance: object) -> str | None:
         """Return why a JSON value does not satisfy the schema, None if it does.
@@ -68,18 +76,38 @@ class SchemaValidator:
         Returns:
             One sentence with the place, what was expected and what came.
         """
-        if self._fast.is_valid(instance):
+        if self.is_valid(instance):
             return None
+        if self._may_hang or _is_large(instance):
+            with suppress(UnicodeEncodeError):
+                return self._quick_error(instance)
         problem = best_match(self._reference.iter_errors(instance))
-        return None if problem is None else _sentence(problem)
+        return None if problem is None else _sentence(problem.absolute_path, problem.message)
+
+    def _quick_error(self, instance: object) -> str | None:
+        """Word the first error where the reference could take minutes for it."""
+        try:
+            self._fast.validate(instance)
+        except jsonschema_rs.ValidationError as err:
+            return _sentence(err.instance_path, err.message)
+        return None
 
 
-def _sentence(problem: jsonschema.ValidationError | SchemaError) -> str:
+def _is_large(value: object) -> bool:
+    """Say whether a JSON value holds more than `_MOST_NODES` values."""
+    nodes = [value]
+    for node in nodes:  # it grows on the way
+        if isinstance(node, (dict, list)):
+            nodes.extend(node.values() if isinstance(node, dict) else node)
+        if len(nodes) > _MOST_NODES:
+            return True
+    return False
+
+
+def _sentence(path: Iterable[str | int], message: str) -> str:
     place = "".join(
-        f"[{step}]" if isinstance(step, int) else f".{step}"
-        for step in problem.absolute_path
+        f"[{step}]" if isinstance(step, int) else f".{step}" for step in path
     ).lstrip(".")
-    message = problem.message
     if len(message) > 400:
         message = f"{message[:200]} ... {message[-150:]}"
     return f"`{place}`: {message}" if place else message
@@ -93,7 +121,8 @@ def _checked(schema: Mapping[str, Any]) -> dict[str, Any]:
         raise DefinitionError(f"a schema must be plain JSON: {err}") from err
     if not isinstance(plain, dict):
         raise DefinitionError(f"a schema must be an object, not {schema!r}")
-    if plain.get("$schema", _DIALECT).rstrip("#") != _DIALECT or "$vocabulary" in plain:
+    dialect = str(plain.get("$schema", _DIALECT)).rstrip("#")
+    if dialect != _DIALECT or "$vocabulary" in plain:
         raise DefinitionError(
             f"a schema must be of Draft 2020-12, not {plain.get('$schema')!r}"
         )
@@ -107,7 +136,8 @@ def _checked(schema: Mapping[str, Any]) -> dict[str, Any]:
     try:
         jsonschema.Draft202012Validator.check_schema(plain)
     except SchemaError as err:
-        raise DefinitionError(f"not a valid JSON Schema: {_sentence(err)}") from err
+        problem = _sentence(err.absolute_path, err.message)
+        raise DefinitionError(f"not a valid JSON Schema: {problem}") from err
     return plain
 
 

@@ -215,7 +215,7 @@ def test_arguments_may_be_absent():
         5,
         [],
         {},
-        {"id": "a"},
+        {"id": "z"},
         {"function": None},
         {"function": "lookup"},
         {"function": {}},
@@ -473,3 +473,10 @@ def test_whatever_a_model_writes_is_read(reply):
         shown = json.loads(wire["function"]["arguments"])
         assert shown == ({} if call.arguments is None else call.arguments)
         assert wire["id"] == call.id
+
+
+def test_thinking_may_quote_and_mention_calls():
+    text = f'I could say "<tool_call>" or not.</think>{GOOD_CALL} as "agreed'
+    reply = read_reply(text)
+    assert reply.reasoning == 'I could say "<tool_call>" or not.'
+    assert [call.arguments for call in reply.calls] == [{"colour": "red"}]

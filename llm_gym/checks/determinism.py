@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_gym.checks.episodes import Recording, actors, compare, play
+from llm_gym.checks.episodes import Recording, compare, play, wander
 from llm_gym.checks.subject import Subject
 from llm_gym.checks.verdicts import demand
 from llm_gym.env import ToolEnv
@@ -33,7 +33,8 @@ def check_determinism(subject: Subject) -> str:
                 "used; draw from `self.np_random`, `self.task.rng()` or the `rng` "
                 "that a task is generated with",
             )
-            _disturb(env, recording.seed + 7919)
+            env.reset(seed=recording.seed + 7919)
+            wander(env, recording.seed)
             _replay(env, recording, "replayed after a part of another episode")
             fresh = subject.make()
             _replay(fresh, recording, "replayed by a fresh env")
@@ -45,16 +46,6 @@ def check_determinism(subject: Subject) -> str:
 def _replay(env: ToolEnv, recording: Recording, circumstance: str) -> None:
     shown = play(env, recording.replies, seed=recording.seed)
     compare(recording, shown, env.trajectory.digest, circumstance)
-
-
-def _disturb(env: ToolEnv, seed: int) -> None:
-    """Leave another episode unfinished."""
-    observation, _ = env.reset(seed=seed)
-    _, actor = actors(seed)[0]
-    for _ in range(2):
-        observation, _, terminated, truncated, _ = env.step(actor(env, observation))
-        if terminated or truncated:
-            break
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -206,8 +207,20 @@ def _misfits(spec: ToolSpec) -> Iterator[Hostile]:
             yield Hostile(f"a call of `{spec.name}` with {title}", call, (True,))
 
 
+_LONG = 200_000
+"""Characters of arguments that are long and yet short enough to be read."""
+_SHORT_TEXTS = [text for text in _BAD_TEXTS.values() if len(text) < _LONG]
 _ODD: dict[str, tuple[Any, ...]] = {
-    "string": ("", " ", *_BAD_TEXTS.values(), "9" * 90, "🙂é\u0301ß", "-1", "None"),
+    "string": (
+        "",
+        " ",
+        "word " * (_LONG // 5),
+        *_SHORT_TEXTS,
+        "9" * 90,
+        "🙂é\u0301ß",
+        "-1",
+        "None",
+    ),
     "integer": (0, -1, 1, 10**99, -(10**99), 2**31, 2**63, 255, 10_000),
     "number": (0, -0.0, 1e308, -1e308, 5e-324, 10**99, 0.1, -1),
     "boolean": (True, False),
@@ -218,14 +231,15 @@ _ODD: dict[str, tuple[Any, ...]] = {
 def _oddities(spec: ToolSpec) -> Iterator[Hostile]:
     """Write calls that the schema takes and a tool's author may not have thought of."""
     base = valid_call(spec)
+    written: dict[str, dict[str, Any]] = {}
     for number in range(len(_ODD["string"])):
         odd: dict[str, Any] = _odd(spec.parameters, number)
-        variants = [odd, *({**base, key: value} for key, value in odd.items())]
-        for arguments in variants:
+        for arguments in (odd, *({**base, key: value} for key, value in odd.items())):
             if spec.problem(arguments) is None:
-                title = f"`{spec.name}` with {_title(arguments)}"
-                call = _calling(_entry(spec.name, json.dumps(arguments)))
-                yield Hostile(title, call, (False,))
+                written[json.dumps(arguments)] = arguments
+    for text, arguments in written.items():
+        title = f"`{spec.name}` with {_title(arguments)}"
+        yield Hostile(title, _calling(_entry(spec.name, text)), (False,))
 
 
 def _odd(schema: Mapping[str, Any], number: int) -> Any:
@@ -242,8 +256,9 @@ def _odd(schema: Mapping[str, Any], number: int) -> Any:
         items = schema.get("prefixItems")
         if items is not None:
             return [_odd(item, number) for item in items]
-        sizes = (0, 1, 2, 500)
-        return [_odd(schema.get("items", {}), number)] * sizes[number % len(sizes)]
+        item = _odd(schema.get("items", {}), number)
+        most = max(_LONG // len(json.dumps(item)), 1)
+        return [item] * min((0, 1, 2, 500)[number % 4], most)
     values = _ODD[kind]
     return values[number % len(values)]
 
@@ -269,6 +284,10 @@ def _nested(depth: int) -> Any:
 
 
 def _title(value: Any) -> str:
-    """Return a value's repr as far as a message can hold it."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}... ({len(text)} characters)"
+    """Return a value's repr with what is long in it cut."""
+    return _CUT.repr(value)
+
+
+_CUT = reprlib.Repr()
+_CUT.maxstring = _CUT.maxlong = _CUT.maxother = 40
+_CUT.maxlist, _CUT.maxdict = 3, 12

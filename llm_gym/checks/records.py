@@ -26,8 +26,8 @@ def check_records(subject: Subject) -> str:
             f'{title}: with `render_mode="ansi"` render() gave {rendered!r}, no str',
         )
         read = _read_back(env.trajectory, title)
-        if read.stop_reason is not None:
-            score = _judge_again(subject, read, title)
+        if read.score is not None:
+            score = _judge_again(subject, read, read.score, title)
             names.setdefault(frozenset(score.parts), title)
             count += 1
     if len(names) > 1:
@@ -39,7 +39,7 @@ def check_records(subject: Subject) -> str:
 
 def _silent(env: ToolEnv, subject: Subject) -> list[Recording]:
     """Return an episode of empty replies for each seed."""
-    found = [record(env, lambda *_: "", "empty", seed=seed) for seed in subject.seeds]
+    found = [record(env, lambda _: "", "empty", seed=seed) for seed in subject.seeds]
     return [recording for recording in found if recording is not None]
 
 
@@ -56,10 +56,7 @@ def _read_back(trajectory: Trajectory, title: str) -> Trajectory:
     return read
 
 
-def _judge_again(subject: Subject, read: Trajectory, title: str) -> Score:
-    given = read.score
-    if given is None:
-        raise Failed(f"{title}: the ended episode has no score")
+def _judge_again(subject: Subject, read: Trajectory, given: Score, title: str) -> Score:
     demand(
         given.reason.strip(),
         f"{title}: the score {given.value} has no reason; say why in one sentence",

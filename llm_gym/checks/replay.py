@@ -35,7 +35,12 @@ def replay(job: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Read a job from the input, and write what its episodes showed."""
     with contextlib.redirect_stdout(sys.stderr):  # an env may print
         answer = json.dumps(replay(json.load(sys.stdin)))
     sys.stdout.write(answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from llm_gym.checks.episodes import Recording, compare, resume, start, take
+from llm_gym.checks.episodes import Recording, compare, resume, start, take, wander
 from llm_gym.checks.subject import Subject
 from llm_gym.env import ToolEnv
 
 __all__ = ["check_pickle", "check_snapshot"]
 
-_DETOUR = ("", "0", "<tool_call>{}</tool_call>")
-"""Replies that lead a branch away from its parent."""
 _HINT = "(what changes must be in `self.state`, and in nothing that copies share)"
 _SEEDS = 4
 """Seeds whose episodes are branched, since every turn of them is."""
@@ -62,7 +60,7 @@ def _branch(
     snapshot = parent.snapshot()
     stored = subject.pickled(snapshot)
     stray, other = parent.fork(), subject.make()
-    resume(stray, _DETOUR)
+    wander(stray, recording.seed + 1)
     stray.restore(snapshot)
     _go_on(stray, recording, shown, f"restored after {turn} replies {_HINT}")
     other.restore(stored)

@@ -136,5 +136,8 @@ def _location(target: Callable[..., Any]) -> str | None:
     name = getattr(target, "__qualname__", "")
     if module in (None, "__main__"):
         return None
-    found = getattr(importlib.import_module(module), name, None)
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError:  # it was made by hand
+        return None
     return f"{module}:{name}" if found is target else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -293,7 +293,7 @@ class MultiStepEnv(ToolEnv):
         """
         return "The answer was submitted."
 
-    def begin(self, task: Task) -> Any:
+    def begin(self, task: Task) -> str | Sequence[Mapping[str, Any]]:
         """Ask the question; nothing in this world changes."""
         self.state = {}
         return task.prompt

@@ -32,7 +32,7 @@ from llm_gym.tasks import GeneratedTasks, Task
 from llm_gym.tools import tool
 from llm_gym.trajectory import Score, StopReason, Trajectory
 
-__all__ = ["MultiTurnEnv", "asked_fields", "generate"]
+__all__ = ["MultiTurnEnv", "asked_fields", "draw_values", "generate"]
 
 LEVELS = 5
 FACTS_PER_MESSAGE = 2
@@ -227,9 +227,10 @@ def generate(rng: np.random.Generator, level: int) -> Task:
         for name in sorted(names)
     }
     fields = list(forms[wanted]["fields"])
-    corrected = pick(rng, fields) if level == LEVELS - 1 else None
-    facts, new = _draw_facts(rng, fields, corrected)
-    correction = {} if corrected is None else {corrected: new}
+    corrected = [pick(rng, fields)] if level == LEVELS - 1 else []
+    values = draw_values(rng, [*fields, *corrected])
+    facts = dict(zip(fields, values, strict=False))
+    correction = dict(zip(corrected, values[len(fields) :], strict=True))
     wish = (pick(rng, _GREETINGS), pick(rng, DESKS[wanted].wishes))
     return Task(
         prompt=" ".join((*wish, pick(rng, _PLEAS))),
@@ -242,17 +243,13 @@ def _draw_fields(rng: np.random.Generator, desk: Desk, count: int) -> dict[str, 
     return {field: TOPICS[field].form for field in some(rng, desk.fields, count)}
 
 
-def _draw_facts(
-    rng: np.random.Generator, fields: Sequence[str], corrected: str | None
-) -> tuple[dict[str, str], str]:
-    """Draw values of which none is a part of another, and a later one for a field."""
+def draw_values(rng: np.random.Generator, fields: Sequence[str]) -> list[str]:
+    """Draw a value for each field, none of which is a part of another."""
     while True:
-        facts = {field: TOPICS[field].draw(rng) for field in fields}
-        later = TOPICS[corrected].draw(rng) if corrected else ""
-        values = [*facts.values(), *([later] if corrected else ())]
+        values = [TOPICS[field].draw(rng) for field in fields]
         parts = sum(one in other for one in values for other in values)
         if parts == len(values):  # each is a part of itself only
-            return facts, later
+            return values
 
 
 class MultiTurnEnv(ToolEnv):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -372,7 +372,7 @@ class SessionStateEnv(ToolEnv):
         del self.state["events"][event_id]
         return "The event was cancelled."
 
-    def begin(self, task: Task) -> Any:
+    def begin(self, task: Task) -> str | Sequence[Mapping[str, Any]]:
         """Open the calendar."""
         self.state = {"events": copy.deepcopy(task.data["events"]), "created": 0}
         return task.prompt

@@ -41,6 +41,14 @@ class _Node:
     present: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a record: properties of the schema, sentences of the text."""
+
+    nodes: list[_Node]
+    sentences: list[str]
+
+
 _Style = Callable[[str], str]
 
 
@@ -61,10 +69,8 @@ def _object(nodes: Sequence[_Node]) -> Fact:
     return Fact("", {n.key: n.value for n in nodes if n.present}, schema)
 
 
-def _single_facts(
-    rng: Rng, kind: Kind, level: int, style: _Style
-) -> tuple[list[_Node], list[str]]:
-    """Draw single facts: the schema's properties and the text's sentences."""
+def _singles(rng: Rng, kind: Kind, level: int, style: _Style) -> _Part:
+    """Draw the single facts."""
     fixed = list(kind.fields[:2]) if level == LEVELS - 1 else []
     others = [field for field in kind.fields if field not in fixed]
     # Above level 0 the text tells one fact that the schema does not ask for.
@@ -78,7 +84,7 @@ def _single_facts(
         nodes[last] = _perhaps(nodes[last], untold, nullable=bool(rng.integers(2)))
         if untold:
             del told[last]
-    return nodes, told
+    return _Part(nodes, told)
 
 
 def _perhaps(node: _Node, untold: bool, *, nullable: bool) -> _Node:
@@ -103,8 +109,8 @@ def _grouped(rng: Rng, nodes: Sequence[_Node], style: _Style) -> list[_Node]:
     return rest
 
 
-def _listed(rng: Rng, kind: Kind, level: int, style: _Style) -> tuple[_Node, str]:
-    """Draw an array of objects and the sentences that tell it."""
+def _listed(rng: Rng, kind: Kind, level: int, style: _Style) -> _Part:
+    """Draw an array of objects, each told in a line."""
     key = style(pick(rng, kind.list_names))
     names = [replace(f, names=(pick(rng, f.names),)) for f in kind.item]
     objects, sentences = [], []
@@ -121,10 +127,10 @@ def _listed(rng: Rng, kind: Kind, level: int, style: _Style) -> tuple[_Node, str
         "minItems": 1,
     }
     node = _Node(key, schema, [whole.value for whole in objects])
-    return node, "\n".join(sentences)
+    return _Part([node], sentences)
 
 
-def _contact(rng: Rng, style: _Style) -> tuple[_Node, str]:
+def _contact(rng: Rng, style: _Style) -> _Part:
     """Draw a way to reach somebody, whose object has one of two forms."""
     key, way_key = pick(rng, ("contact", "ask_back")), pick(rng, ("channel", "method"))
     branches, told = [], []
@@ -138,7 +144,8 @@ def _contact(rng: Rng, style: _Style) -> tuple[_Node, str]:
         "description": "where questions go",
         "oneOf": [branch.schema for branch in branches],
     }
-    return _Node(style(key), schema, branches[chosen].value), told[chosen]
+    node = _Node(style(key), schema, branches[chosen].value)
+    return _Part([node], [told[chosen]])
 
 
 def generate(rng: Rng, level: int) -> Task:
@@ -150,21 +157,22 @@ def generate(rng: Rng, level: int) -> Task:
             and alternatives.
     """
     kind, style = pick(rng, KINDS), pick(rng, _STYLES)
-    nodes, sentences = _single_facts(rng, kind, level, style)
-    listed = ""
+    singles = _singles(rng, kind, level, style)
+    nodes, sentences = list(singles.nodes), list(singles.sentences)
+    listed = _Part([], [])
     if level >= 1:
         nodes = _grouped(rng, nodes, style)
         nodes.append(_Node(style("record_type"), {"const": kind.name}, kind.name))
     if level >= 2:
-        node, listed = _listed(rng, kind, level, style)
-        nodes.append(node)
+        listed = _listed(rng, kind, level, style)
     if level >= 3:
-        node, sentence = _contact(rng, style)
-        nodes.append(node)
-        sentences.append(sentence)
+        contact = _contact(rng, style)
+        nodes += contact.nodes
+        sentences += contact.sentences
+    nodes += listed.nodes
     whole = _object(some(rng, nodes, len(nodes)))
-    text = " ".join([kind.opening, *some(rng, sentences, len(sentences))])
-    text = f"{text}\n{listed}".rstrip()
+    told = " ".join([kind.opening, *some(rng, sentences, len(sentences))])
+    text = "\n".join([told, *listed.sentences])
     return Task(
         prompt=_PROMPT.format(text=text, schema=dumps(whole.schema)),
         data={"text": text, "schema": whole.schema},

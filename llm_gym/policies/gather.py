@@ -22,7 +22,7 @@ AnswerT = TypeVar("AnswerT")
 
 # How often the loop turns before a batch is closed: callers that the last batch woke
 # get through a `gather` or a `wait_for` of their own and into the next one.
-_GRACE_TICKS = 3
+_GRACE_TICKS = 8
 
 
 @dataclass(frozen=True, slots=True)

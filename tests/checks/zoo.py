@@ -19,6 +19,8 @@ import numpy as np
 from llm_gym import (
     ChatSpace,
     GeneratedTasks,
+    Reply,
+    ReplySpace,
     Score,
     Task,
     ToolEnv,
@@ -634,6 +636,62 @@ class OddInfoEnv(BoxesEnv):
         return *result, {**info, "mistakes": bad} if bad else info
 
 
+@broken("oracle", "replies", match="no score or no stop reason")
+class FakesEndEnv(BoxesEnv):
+    """Ends an episode that its record does not end."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, _, _, info = super().step(action)
+        return observation, reward, True, False, info
+
+
+@broken("oracle", "replies", "leaks", match="no end after `max_turns`")
+class NeverEndsEnv(BoxesEnv):
+    """Goes on after its end."""
+
+    def step(self, action: Any) -> Any:
+        if self.trajectory.stop_reason is not None:
+            return self._observe(self._episode), 0.0, False, False, {}
+        observation, reward, _, _, info = super().step(action)
+        return observation, reward, False, False, info
+
+
+@broken("replies", match=r"expected 2 calls, came \['invalid'\]")
+class FirstCallEnv(BoxesEnv):
+    """Runs the first call of a reply only."""
+
+    def step(self, action: Any) -> Any:
+        if isinstance(action, dict) and isinstance(action.get("tool_calls"), list):
+            action = {**action, "tool_calls": action["tool_calls"][:1]}
+        return super().step(action)
+
+
+@broken("replies", match="call 0 must be refused, its status is 'ok'")
+class MendsNamesEnv(BoxesEnv):
+    """Takes the name of a tool that does not exist for one that does."""
+
+    def step(self, action: Any) -> Any:
+        if isinstance(action, dict) and "no_such_tool" in repr(action):
+            action = call_text("knock", {"times": 1})
+        return super().step(action)
+
+
+@broken("replies", match="must truncate")
+class DropsFinishReasonEnv(BoxesEnv):
+    """Leaves out why a reply ended."""
+
+    def step(self, action: Any) -> Any:
+        return super().step(action.message if isinstance(action, Reply) else action)
+
+
+@broken("replies", match="a call as an object with `model_dump` gave")
+class IgnoresObjectsEnv(BoxesEnv):
+    """Does not know the objects of SDKs."""
+
+    def step(self, action: Any) -> Any:
+        return super().step("what?" if hasattr(action, "model_dump") else action)
+
+
 # Tasks and tools
 
 
@@ -683,6 +741,15 @@ def make_ordered(rng: np.random.Generator, level: int) -> Task:
     return replace(task, answer={**task.answer, "order": (1, 2)})
 
 
+def make_deep(rng: np.random.Generator, level: int) -> Task:
+    """Make a task of which the data is nested too deep to be read again."""
+    task = make_boxes(rng, level)
+    deep: Any = 1
+    for _ in range(80):
+        deep = [deep]
+    return replace(task, data={**task.data, "deep": deep})
+
+
 LargeLiteral = Literal[tuple(f"word-{number}" for number in range(3500))]
 
 
@@ -730,6 +797,13 @@ class TupleAnswerEnv(BoxesEnv):
     tasks = GeneratedTasks(make_ordered)
 
 
+@broken("records", "tasks", match="cannot be stored")
+class DeepDataEnv(BoxesEnv):
+    """Has data that no JSON reader of this package takes."""
+
+    tasks = GeneratedTasks(make_deep)
+
+
 @broken("tasks", match="task.rng")
 class LooseGroupEnv(BoxesEnv):
     """Draws the start from the episode's generator."""
@@ -759,6 +833,19 @@ class UndescribedToolEnv(BoxesEnv):
             times: How often.
         """
         return times
+
+
+@broken("schemas", match="`knock`: not a valid JSON Schema")
+class HandWrittenSchemaEnv(BoxesEnv):
+    """Writes its schemas by hand, and one of them wrongly."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        parameters = {"type": "objekt", "properties": {}}
+        described = {"name": "knock", "description": "Knock.", "parameters": parameters}
+        self._schemas = ({"type": "function", "function": described},)
+        self.action_space = ReplySpace(self._schemas)
+        self.observation_space = ChatSpace(self._schemas)
 
 
 @broken("schemas", match="bytes")

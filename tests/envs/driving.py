@@ -20,7 +20,7 @@ def make(env_id: str, **kwargs: Any) -> ToolEnv:
     return gym.make(env_id, **kwargs).unwrapped
 
 
-def call(name: str, **arguments: Any) -> str:
+def call(name: str, /, **arguments: Any) -> str:
     """Write one tool call as text; several are joined by `+`."""
     return call_text(name, arguments)
 

@@ -290,8 +290,7 @@ def test_live_environment_stays_small() -> None:
             env.step(call("get_employee", employee=env.task.answer["code"]))
     live_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    print(live_bytes / len(envs))
-    assert live_bytes / len(envs) < 80_000
+    assert live_bytes / len(envs) < 70_000
 
 
 def test_gymnasium_checker_is_content() -> None:

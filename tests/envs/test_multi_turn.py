@@ -10,7 +10,13 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from llm_gym import StopReason, Task, Trajectory
-from llm_gym.envs.multi_turn import DESKS, TOPICS, MultiTurnEnv, asked_fields
+from llm_gym.envs.multi_turn import (
+    DESKS,
+    TOPICS,
+    MultiTurnEnv,
+    asked_fields,
+    draw_values,
+)
 from llm_gym.messages import call_text
 from llm_gym.policies.oracle import OraclePolicy
 from tests.envs.driving import call, drive, make, play, resume
@@ -177,21 +183,25 @@ def test_parts_partly_right_tell_how_much() -> None:
     ("replies", "answer"),
     [
         (("What day?",), "The date is 2033-05-17."),
+        (("Your_name?",), "I am Ada Holm."),
         (("time, then DATE!",), "The time is 18:42. The date is 2033-05-17."),
+        (("Date, time, name.",), "The date is 2033-05-17. The time is 18:42."),
+        (("Date?", "Date, time, name."), "The time is 18:42. I am Ada Holm."),
         (
-            ("date, time, name, all of it",),
-            "The date is 2033-05-17. The time is 18:42.",
+            ("What's your e-mail?",),
+            "I can say nothing about that. What else do you need to know?",
         ),
-        (("What's your e-mail?",), "I can say nothing about that."),
-        (("Tell me everything.",), "What do you need to know?"),
-        (("Sometimes outdated names2",), "What do you need to know?"),
+        (
+            ("Tell me everything, names2!",),
+            "I am not sure what you mean. What do you need to know?",
+        ),
         (("Is all correct?",), "You do not know everything yet."),
         (("What time?", "What time?"), "As I said: The time is 18:42."),
         ((*ASK_ALL, "Is all correct?"), "Yes, everything that I said stands."),
     ],
 )
 def test_user_asked_answers(replies: tuple, answer: str) -> None:
-    assert answer in said(replies)
+    assert said(replies) == answer
 
 
 def test_user_random_replies_tells_only_what_was_asked() -> None:
@@ -231,6 +241,16 @@ def test_facts_too_many_to_guess() -> None:
     rng = np.random.default_rng(0)
     for field, topic in TOPICS.items():
         assert len({topic.draw(rng) for _ in range(4000)}) > 800, field
+
+
+def test_draw_values_none_is_part_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in FACTS:
+        short = replace(TOPICS[field], draw=lambda rng: str(rng.integers(30)))
+        monkeypatch.setitem(TOPICS, field, short)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        values = draw_values(rng, [*FACTS, "time"])
+        assert sum(one in other for one in values for other in values) == 4
 
 
 def test_patience_three_blunders_user_leaves() -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_gym import Reply, StopReason, Task, Trajectory
 from llm_gym.envs.structured_output import StructuredOutputEnv, difference
+from llm_gym.messages import call_text
 from llm_gym.policies.oracle import OraclePolicy
 from llm_gym.validation import SchemaValidator
-from tests.envs.driving import call, drive, make, play, resume
+from tests.envs.driving import drive, make, play, resume
 
 ENV_ID = "llmgym/StructuredOutput-v0"
 SCHEMA = {
@@ -113,7 +118,7 @@ NOT_JSON = {
     "leading_zero": GOOD.replace('"count": 1', '"count": 01'),
     "nested_without_end": "[" * 100_000,
     "endless_integer": GOOD.replace('"count": 1', '"count": ' + "1" * 10_000),
-    "tool_call": call("answer", **RIGHT),
+    "tool_call": call_text("answer", RIGHT),
     "only_thought": f"<think>{GOOD}",
     "cut_off": Reply(GOOD, finish_reason="length"),
 }
@@ -186,11 +191,13 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_difference_itself_has_none(value: Any) -> None:
     assert difference(json.loads(json.dumps(value)), value) is None
 
 
+@settings(deadline=None)
 @given(json_values, json_values)
 def test_difference_none_means_the_same_json(value: Any, right: Any) -> None:
     if difference(value, right) is None:
@@ -278,11 +285,52 @@ def test_levels_ask_for_more() -> None:
     assert any('"anyOf"' in s for s in schemas[1])
 
 
-def test_top_level_wants_codes_and_small_units() -> None:
+def told(schema: Any, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the description and the value of each property, however deep."""
+    for branch in schema.get("oneOf", ()):
+        if SchemaValidator(branch).is_valid(value):
+            yield from told(branch, value)
+    for item in value if isinstance(value, list) else ():
+        yield from told(schema["items"], item)
+    for key, inner in schema.get("properties", {}).items():
+        if key in value:
+            yield inner.get("description", ""), value[key]
+            yield from told(inner, value[key])
+
+
+def test_top_level_codes_stand_for_words_in_the_text() -> None:
     for task in drawn(3):
-        schema = json.dumps(task.data["schema"])
-        assert '"enum": [' in schema
-        assert any(f"(in {unit})" in schema for unit in ("g", "m", "cm", "mm"))
+        pairs = told(task.data["schema"], task.answer)
+        found = [
+            (about, value) for about, value in pairs if re.search(r"\d for", about)
+        ]
+        ((about, value),) = found
+        words = {int(c): word for c, word in re.findall(r"(\d+) for (\w+)", about)}
+        assert [w for w in words.values() if w in task.data["text"]] == [words[value]]
+
+
+def test_top_level_measure_is_in_the_smaller_unit() -> None:
+    units = {"g": ("kg", 3), "m": ("km", 3), "cm": ("m", 2), "mm": ("cm", 1)}
+    for task in drawn(3):
+        pairs = told(task.data["schema"], task.answer)
+        ((unit, value),) = [
+            (match[1], value)
+            for about, value in pairs
+            if (match := re.search(r"\(in (\w+)\)", about))
+        ]
+        large, places = units[unit]
+        assert f" {value / 10**places:.{places}f} {large}" in task.data["text"]
+        assert type(value) is int
+
+
+@pytest.mark.parametrize("level", range(4))
+def test_dates_are_said_in_words_above_level_zero(level: int) -> None:
+    for task in drawn(level):
+        for about, value in told(task.data["schema"], task.answer):
+            if "as YYYY-MM-DD" in about and value is not None:
+                day = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
+                words = f"{day.day} {day:%B} {day.year}" if level else value
+                assert f" {words}." in task.data["text"]
 
 
 @pytest.mark.parametrize("level", range(4))
@@ -302,7 +350,7 @@ def test_optional_property_is_there_if_told(level: int) -> None:
 def test_constant_and_neighbour_scores_zero(level: int) -> None:
     """Answers of other tasks are the best constants there are."""
     tasks = drawn(level)
-    for task, other in zip(tasks, tasks[1:], strict=False):
+    for task, other in pairwise(tasks):
         assert difference(other.answer, task.answer) is not None
 
 

@@ -82,7 +82,7 @@ def test_failure_reaches_every_caller_of_its_batch_alone() -> None:
 
 def test_failure_names_the_engine_and_its_cause() -> None:
     gatherer = Engine(refuse_sevens).gatherer()
-    with pytest.raises(PolicyFault, match="policy `double`.*out of memory") as info:
+    with pytest.raises(PolicyFault, match=r"policy `double`.*out of memory") as info:
         asyncio.run(gatherer.ask(7))
     assert isinstance(info.value.__cause__, RuntimeError)
     assert asyncio.run(gatherer.ask(8)) == 16
