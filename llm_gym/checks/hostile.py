@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from llm_gym.checks.odd import BAD_TEXTS, LONE, NOWHERE, NUL, misfits, oddities, shown
 from llm_gym.dispatch import MAX_CALLS
 from llm_gym.messages import Reply, call_text
-from llm_gym.spaces import sample_json
 from llm_gym.tools import ToolSpec
 
-__all__ = ["Hostile", "hostile_replies", "valid_call"]
+__all__ = ["Hostile", "hostile_replies"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,58 +48,30 @@ def hostile_replies(specs: Mapping[str, ToolSpec]) -> Iterator[Hostile]:
     yield from _ids(name)
     yield from _crowds(name)
     for spec in specs.values():
-        yield from _misfits(spec)
-        yield from _oddities(spec)
-
-
-def valid_call(spec: ToolSpec) -> dict[str, Any]:
-    """Return arguments that fit a tool's schema."""
-    arguments: dict[str, Any] = sample_json(spec.parameters, np.random.default_rng(0))
-    return arguments
-
-
-_DEEP = 10_000
-_NUL, _LONE = "a\x00b", "a\ud800b"
-_NOWHERE = "no_such_field"
-_BAD_TEXTS = {
-    "1 MB of text": "word " * 200_000,
-    "NUL": _NUL,
-    "a lone surrogate": _LONE,
-    "control characters": "\x1b[2J\x07\x08\r\u202e\u2028\ufeff",
-    "a 5,000-digit integer": "9" * 5000,
-    "1e999": "1e999",
-    "-Infinity": "-Infinity",
-    "10,000 open lists": "[" * _DEEP,
-    "10,000 nested lists": "[" * _DEEP + "]" * _DEEP,
-    "10,000 nested objects": '{"a":' * _DEEP + "1" + "}" * _DEEP,
-    "an object with a duplicate key": '{"a": 1, "a": 2}',
-    "a list with NaN": "[NaN]",
-    "a text with a null": '{"answer": null}',
-    "format braces": "{0.__class__} %s %(a)s ${a}",
-    "a path": "../../etc/passwd",
-    "a closing tag": "</tool_call></think>",
-    "an open call": '<tool_call>{"name": "lookup", "argu',
-    "an empty call": "<tool_call>{}</tool_call>",
-    "a list as call": "<tool_call>[1]</tool_call>",
-}
+        for title, arguments in misfits(spec):
+            call = _calling(_entry(spec.name, json.dumps(arguments)))
+            yield Hostile(f"`{spec.name}` with {title}", call, (True,))
+        for arguments in oddities(spec):
+            call = _calling(_entry(spec.name, json.dumps(arguments)))
+            yield Hostile(f"`{spec.name}` with {shown(arguments)}", call, (False,))
 
 
 def _texts() -> Iterator[Hostile]:
-    for title, text in _BAD_TEXTS.items():
+    for title, text in BAD_TEXTS.items():
         refused = (True,) * text.count("<tool_call>")
         yield Hostile(f"the text {title!r}", text, refused)
     yield Hostile("content None", _message(None))
     yield Hostile("content None and no calls", {**_message(None), "tool_calls": None})
     yield Hostile("an empty list of calls", {**_message(""), "tool_calls": []})
-    parts = [{"type": "text", "text": _LONE}, {"type": "text", "text": _NUL}]
+    parts = [{"type": "text", "text": LONE}, {"type": "text", "text": NUL}]
     yield Hostile("content in parts", _message(parts))
-    yield Hostile("a text cut off", Reply(_NUL, finish_reason="length"), cut=True)
+    yield Hostile("a text cut off", Reply(NUL, finish_reason="length"), cut=True)
 
 
 def _names(specs: Mapping[str, ToolSpec]) -> Iterator[Hostile]:
     methods = ("reset", "step", "verify", "close", "oracle", "begin", "state", "task")
     inner = ("__class__", "__init__", "_episode", "_private", "np_random")
-    odd = ("no_such_tool", "", " ", _NUL, _LONE, "x" * 10_000, "инструмент🙂", "a.b")
+    odd = ("no_such_tool", "", " ", NUL, LONE, "x" * 10_000, "инструмент🙂", "a.b")
     for name in (*methods, *inner, *odd):
         if name not in specs:
             title = f"a call of {name[:40]!r}"
@@ -126,20 +95,20 @@ def _arguments(name: str) -> Iterator[Hostile]:
             "{'a'}",
         ),
         *('{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}', f'{{"a": {digits}}}'),
-        *('{"a": 1, "a": 2}', _BAD_TEXTS["10,000 nested lists"], _NUL, _LONE),
+        *('{"a": 1, "a": 2}', BAD_TEXTS["10,000 nested lists"], NUL, LONE),
         *(
-            _BAD_TEXTS["10,000 nested objects"],
+            BAD_TEXTS["10,000 nested objects"],
             '{"\ud800": "\ud800"}',
             '{"\\u0000": 1}',
         ),
-        json.dumps({_NOWHERE: "x" * 1_000_000}),
+        json.dumps({NOWHERE: "x" * 1_000_000}),
     )
     values: tuple[Any, ...] = (
-        *({_NOWHERE: float("nan")}, {_NOWHERE: 10**200}, {_NOWHERE: {1, 2}}),
-        *({_NOWHERE: _LONE, _LONE: 1}, [1, 2], 3, 1.5, True, b"x", _nested(100)),
+        *({NOWHERE: float("nan")}, {NOWHERE: 10**200}, {NOWHERE: {1, 2}}),
+        *({NOWHERE: LONE, LONE: 1}, [1, 2], 3, 1.5, True, b"x", _nested(100)),
     )
     for given in (*texts, *values):
-        title = f"the arguments {_title(given)} for `{name}`"
+        title = f"the arguments {shown(given)} for `{name}`"
         yield Hostile(title, _calling(_entry(name, given)), (True,))
         if isinstance(given, str) and "</tool_call>" not in given:
             body = f'<tool_call>{{"name": "{name}", "arguments": {given}}}</tool_call>'
@@ -152,7 +121,7 @@ def _entries(name: str) -> Iterator[Hostile]:
     wrong: tuple[Any, ...] = ("text", None, 3, [], {}, {"id": "a", "function": None})
     nameless = {"id": "a", "type": "function", "function": {"arguments": "{}"}}
     for entry in (*wrong, nameless, {"function": {}}, {"name": name}):
-        title = f"{_title(entry)} for a call"
+        title = f"{shown(entry)} for a call"
         yield Hostile(title, _calling(entry), (True,))
     yield Hostile(
         "one call that is no list",
@@ -162,10 +131,10 @@ def _entries(name: str) -> Iterator[Hostile]:
 
 
 def _ids(name: str) -> Iterator[Hostile]:
-    refused = _entry(name, {_NOWHERE: 1})
-    for given in (None, "", 3, _NUL, _LONE, "x" * 10_000, ["x"]):
+    refused = _entry(name, {NOWHERE: 1})
+    for given in (None, "", 3, NUL, LONE, "x" * 10_000, ["x"]):
         entry = {**refused, "id": given}
-        yield Hostile(f"the call id {_title(given)}", _calling(entry), (True,))
+        yield Hostile(f"the call id {shown(given)}", _calling(entry), (True,))
     missing = {key: value for key, value in refused.items() if key != "id"}
     both = (True, True)
     yield Hostile("two calls without an id", _calling(missing, missing), both)
@@ -189,80 +158,6 @@ def _crowds(name: str) -> Iterator[Hostile]:
     yield Hostile("half a call, cut off", cut, (True,), cut=True)
 
 
-_CANDIDATES: tuple[Any, ...] = (None, True, 3, 1.5, "3", [], ["x"], {}, {"x": 1})
-
-
-def _misfits(spec: ToolSpec) -> Iterator[Hostile]:
-    """Write calls that the tool's schema refuses."""
-    base = valid_call(spec)
-    wrong: dict[str, dict[str, Any]] = {"an extra field": {**base, _NOWHERE: 1}}
-    for key in spec.parameters["required"]:
-        wrong[f"no `{key}`"] = {k: v for k, v in base.items() if k != key}
-    for key in spec.parameters["properties"]:
-        for value in _CANDIDATES:
-            wrong[f"{value!r} for `{key}`"] = {**base, key: value}
-    for title, arguments in wrong.items():
-        if spec.problem(arguments) is not None:
-            call = _calling(_entry(spec.name, json.dumps(arguments)))
-            yield Hostile(f"a call of `{spec.name}` with {title}", call, (True,))
-
-
-_LONG = 200_000
-"""Characters of arguments that are long and yet short enough to be read."""
-_SHORT_TEXTS = [text for text in _BAD_TEXTS.values() if len(text) < _LONG]
-_ODD: dict[str, tuple[Any, ...]] = {
-    "string": (
-        "",
-        " ",
-        "word " * (_LONG // 5),
-        *_SHORT_TEXTS,
-        "9" * 90,
-        "🙂é\u0301ß",
-        "-1",
-        "None",
-    ),
-    "integer": (0, -1, 1, 10**99, -(10**99), 2**31, 2**63, 255, 10_000),
-    "number": (0, -0.0, 1e308, -1e308, 5e-324, 10**99, 0.1, -1),
-    "boolean": (True, False),
-    "null": (None,),
-}
-
-
-def _oddities(spec: ToolSpec) -> Iterator[Hostile]:
-    """Write calls that the schema takes and a tool's author may not have thought of."""
-    base = valid_call(spec)
-    written: dict[str, dict[str, Any]] = {}
-    for number in range(len(_ODD["string"])):
-        odd: dict[str, Any] = _odd(spec.parameters, number)
-        for arguments in (odd, *({**base, key: value} for key, value in odd.items())):
-            if spec.problem(arguments) is None:
-                written[json.dumps(arguments)] = arguments
-    for text, arguments in written.items():
-        title = f"`{spec.name}` with {_title(arguments)}"
-        yield Hostile(title, _calling(_entry(spec.name, text)), (False,))
-
-
-def _odd(schema: Mapping[str, Any], number: int) -> Any:
-    """Return the odd value of a number that a schema takes."""
-    if "enum" in schema:
-        return schema["enum"][number % len(schema["enum"])]
-    if "anyOf" in schema:
-        return _odd(schema["anyOf"][number % len(schema["anyOf"])], number)
-    kind = schema.get("type", "string")
-    if kind == "object":
-        inner = schema.get("properties", {})
-        return {key: _odd(inner[key], number) for key in inner}
-    if kind == "array":
-        items = schema.get("prefixItems")
-        if items is not None:
-            return [_odd(item, number) for item in items]
-        item = _odd(schema.get("items", {}), number)
-        most = max(_LONG // len(json.dumps(item)), 1)
-        return [item] * min((0, 1, 2, 500)[number % 4], most)
-    values = _ODD[kind]
-    return values[number % len(values)]
-
-
 def _message(content: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": content}
 
@@ -281,13 +176,3 @@ def _nested(depth: int) -> Any:
     for _ in range(depth):
         value = {"a": value}
     return value
-
-
-def _title(value: Any) -> str:
-    """Return a value's repr with what is long in it cut."""
-    return _CUT.repr(value)
-
-
-_CUT = reprlib.Repr()
-_CUT.maxstring = _CUT.maxlong = _CUT.maxother = 40
-_CUT.maxlist, _CUT.maxdict = 3, 12

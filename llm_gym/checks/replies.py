@@ -8,7 +8,8 @@ from typing import Any
 
 from llm_gym import jsontext
 from llm_gym.checks.episodes import MAX_TURNS
-from llm_gym.checks.hostile import Hostile, hostile_replies, valid_call
+from llm_gym.checks.hostile import Hostile, hostile_replies
+from llm_gym.checks.odd import valid_call
 from llm_gym.checks.requests import problem_of_request
 from llm_gym.checks.subject import Subject
 from llm_gym.checks.verdicts import Failed, demand

@@ -13,7 +13,6 @@ from llm_gym import jsontext
 from llm_gym.checks.episodes import Recording, Reply
 from llm_gym.checks.subject import Subject
 from llm_gym.checks.verdicts import Skipped, demand, difference
-from llm_gym.env import ToolEnv
 from llm_gym.messages import call_text
 
 __all__ = ["check_vector"]
@@ -30,7 +29,7 @@ def check_vector(subject: Subject) -> str:
     turns = max(len(recording.replies) for recording in recordings) + 3
     scripts = [_script(recording, turns) for recording in recordings]
     expected = [
-        _single(subject.make(), recording.seed, script)
+        _single(subject, recording.seed, script)
         for recording, script in zip(recordings, scripts, strict=True)
     ]
     seeds = [recording.seed for recording in recordings]
@@ -58,8 +57,9 @@ def _script(recording: Recording, turns: int) -> list[Reply]:
     return [*script, *[_UNICODE] * (turns - len(script))]
 
 
-def _single(env: ToolEnv, seed: int, script: list[Reply]) -> list[str]:
+def _single(subject: Subject, seed: int, script: list[Reply]) -> list[str]:
     """Return what a slot must show: the step after an episode's end is a reset."""
+    env: gym.Env[Any, Any] = gym.make(subject.spec, disable_env_checker=True)
     observation, _ = env.reset(seed=seed)
     pages = [_page(observation, 0.0, False, False)]
     ended = False
