@@ -160,6 +160,8 @@ def _concurrent(pending: Sequence[_Prepared]) -> int:
         if spec is None or not spec.is_async:
             break
         count += 1
+        if spec.ends_episode:  # what follows it may not have to run
+            break
     return max(count, 1)
 
 

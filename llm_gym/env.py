@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import operator
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -232,20 +233,21 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         Raises:
             ValueError: An option is not known.
             UnknownTaskError: There is no such task.
-            EnvironmentFault: `begin` failed.
+            EnvironmentFault: The task source or `begin` failed.
         """
-        seed = self._draw_seed() if seed is None else int(seed)
+        asked = self._asked_task(options)  # may raise: nothing has changed yet
+        seed = self._draw_seed() if seed is None else operator.index(seed)
         super().reset(seed=seed)
-        task = self._choose_task(options)
-        episode = Episode(task, seed)
-        self._episode = episode
+        self._episode = episode = Episode(asked or Task(), seed)
+        if asked is None:
+            episode.task = self._draw_task()
         try:
-            start = self.begin(task)
+            start = self.begin(episode.task)
             episode.messages = start_messages(self.system_prompt, start)
         except Exception as err:
             raise self._fault(f"`begin` raised {type(err).__name__}: {err}") from err
         episode.prompt = tuple(episode.messages)
-        return self._observe(episode), {"task_id": task.id, "seed": seed}
+        return self._observe(episode), {"task_id": episode.task.id, "seed": seed}
 
     def step(
         self, action: Any
@@ -275,7 +277,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         try:
             reward, records = self._take_turn(episode, reply, started)
         except EnvironmentFault as err:
-            episode.fault = str(err)
+            episode.fault, episode.stop = str(err), None
             raise
         terminated = episode.stop is not None and episode.stop.terminated
         truncated = episode.stop is not None and not terminated
@@ -322,6 +324,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         """Return an independent environment at the same point of the same episode."""
         other = copy.copy(self)
         other._loop = OwnLoop()
+        other._np_random = copy.deepcopy(self._np_random)
         other.action_space = copy.deepcopy(self.action_space)
         other.observation_space = copy.deepcopy(self.observation_space)
         if self._episode is not None:
@@ -385,12 +388,12 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             return Response(stop=StopReason.ANSWER)
         if isinstance(answer, str):
             return Response(answer)
-        if not isinstance(answer, Response) or not math.isfinite(answer.reward):
-            raise self._fault(
-                "`respond` must return None, a str or a `Response` with a finite "
-                f"reward, not {answer!r}"
-            )
-        return answer
+        if isinstance(answer, Response) and _is_sound(answer):
+            return answer
+        raise self._fault(
+            "`respond` must return None, a str or a `Response` with a finite "
+            f"reward, not {answer!r}"
+        )
 
     def _spent(self, episode: Episode) -> StopReason | None:
         """Say which budget ran out."""
@@ -446,7 +449,16 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             )
         return episode
 
-    def _choose_task(self, options: dict[str, Any] | None) -> Task:
+    def _draw_task(self) -> Task:
+        try:
+            return self.tasks.sample(self.np_random)
+        except DefinitionError:
+            raise
+        except Exception as err:
+            message = f"drawing a task raised {type(err).__name__}: {err}"
+            raise self._fault(message) from err
+
+    def _asked_task(self, options: dict[str, Any] | None) -> Task | None:
         options = options or {}
         unknown = options.keys() - {"task", "task_id"}
         if unknown or len(options) > 1:
@@ -463,7 +475,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             return task
         if "task_id" in options:
             return self.tasks.get(options["task_id"])
-        return self.tasks.sample(self.np_random)
+        return None
 
     def _draw_seed(self) -> int:
         return int(self.np_random.integers(np.iinfo(np.int32).max))
@@ -489,6 +501,15 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
 
 
 _RESERVED = frozenset(dir(ToolEnv)) | {"task", "state", "trajectory"}
+
+
+def _is_sound(answer: Response) -> bool:
+    return (
+        isinstance(answer.message, str | None)
+        and isinstance(answer.stop, StopReason | None)
+        and hasattr(answer.reward, "__float__")
+        and math.isfinite(answer.reward)
+    )
 
 
 def _plain_kwargs(spec: EnvSpec | None) -> dict[str, Any]:

@@ -23,19 +23,22 @@ __all__ = [
 ]
 
 MAX_DEPTH = 64
-"""Levels of nesting that `loads` accepts."""
+"""Levels of nesting that `loads` accepts unless told otherwise."""
 MAX_DIGITS = 100
 """Digits of one integer that `loads` accepts; a float holds any of them."""
 MAX_CHARS = 262_144
 """Characters that `loads` accepts unless told otherwise."""
 
 
-def loads(text: str, *, max_chars: int | None = MAX_CHARS) -> Any:
+def loads(
+    text: str, *, max_chars: int | None = MAX_CHARS, max_depth: int = MAX_DEPTH
+) -> Any:
     """Parse one JSON value strictly.
 
     Args:
         text: The JSON text.
         max_chars: Longest accepted text in characters; None for no limit.
+        max_depth: Most levels of nesting.
 
     Returns:
         The value, made of dict, list, str, int, float, bool and None.
@@ -51,9 +54,9 @@ def loads(text: str, *, max_chars: int | None = MAX_CHARS) -> Any:
     except json.JSONDecodeError as err:
         raise ValueError(f"{err.msg} at character {err.pos}") from err
     except (RecursionError, MemoryError) as err:
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from err
-    if text.count("{") + text.count("[") > MAX_DEPTH and _deeper(value, MAX_DEPTH):
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+        raise ValueError(f"nested deeper than {max_depth} levels") from err
+    if text.count("{") + text.count("[") > max_depth and _deeper(value, max_depth):
+        raise ValueError(f"nested deeper than {max_depth} levels")
     return value
 
 
@@ -116,7 +119,9 @@ def _finite(text: str) -> float:
 def _bounded(text: str) -> int:
     digits = len(text.lstrip("-"))
     if digits > MAX_DIGITS:
-        raise ValueError(f"an integer of {digits} digits, at most {MAX_DIGITS} are read")
+        raise ValueError(
+            f"an integer of {digits} digits, at most {MAX_DIGITS} are read"
+        )
     return int(text)
 
 

@@ -143,7 +143,7 @@ def call_text(name: str, arguments: Mapping[str, Any]) -> str:
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
-_TAG = re.compile(r"<(?=/?(?:tool_call|think)>)")  # in an argument it would end the call
+_TAG = re.compile(r"<(?=/?(?:tool_call|think)>)")  # one in an argument is not a tag
 _ESCAPED_BRACKET = r"\\u003c"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 

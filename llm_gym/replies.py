@@ -232,7 +232,8 @@ def _read_function(function: Mapping[str, Any], call_id: str) -> ToolCall:
         error = f"the arguments of `{shown}` are not valid JSON: {err}"
         return ToolCall(call_id, name, None, error, _raw(function))
     if not isinstance(value, dict):
-        error = f"the arguments of `{shown}` must be a JSON object, not {_shorten(text)}"
+        came = _shorten(text)
+        error = f"the arguments of `{shown}` must be a JSON object, not {came}"
         return ToolCall(call_id, name, None, error, _raw(function))
     return ToolCall(call_id, name, value, text=text)
 

@@ -163,7 +163,8 @@ def _class_shape(hint: type, where: str, outer: tuple[Any, ...]) -> Shape:
         left_out = {
             n: dataclasses.MISSING
             for n in hints
-            if marks[n] is NotRequired or (marks[n] is not Required and n not in required)
+            if marks[n] is NotRequired
+            or (marks[n] is not Required and n not in required)
         }
         return _object(hints, left_out, where, (*outer, hint), {})
     if dataclasses.is_dataclass(hint):

@@ -19,6 +19,7 @@ __all__ = ["ChatSpace", "ReplySpace", "sample_json"]
 
 T = TypeVar("T")
 
+_FORM = frozenset({"role", "content", "tool_calls", "choices", "message"})
 _WORDS = ("amber", "birch", "cobalt", "dune", "ember", "fjord", "grove", "harbor")
 
 
@@ -88,9 +89,7 @@ class ReplySpace(_ToolSpace[Any]):
     def contains(self, x: Any) -> bool:
         """Say whether `x` has the form of a reply."""
         if isinstance(x, Mapping):
-            return x.get("role", "assistant") == "assistant" and (
-                "content" in x or "tool_calls" in x
-            )
+            return x.get("role", "assistant") == "assistant" and not _FORM.isdisjoint(x)
         return isinstance(x, (str, Reply)) or callable(getattr(x, "model_dump", None))
 
     def sample(self, mask: None = None, probability: None = None) -> Message:

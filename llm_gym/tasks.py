@@ -69,7 +69,7 @@ class Task:
         For what belongs to the task, so that every rollout of it sees the same; what
         happens by chance during an episode comes from the environment's `np_random`.
         """
-        digest = hashlib.sha256(self.id.encode()).digest()
+        digest = hashlib.sha256(self.id.encode(errors="surrogatepass")).digest()
         return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
 
     def to_json(self) -> dict[str, Any]:
@@ -345,6 +345,8 @@ def _read_lines(path: Path) -> Iterator[Task]:
             )
         seen[task.id] = number
         yield task
+    if not seen:
+        raise FormatError(f"the task file {str(path)!r} holds no task")
 
 
 def _reopen(path: str, choice: tuple[Split, int | None] | None) -> JsonlTasks:

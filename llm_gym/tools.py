@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints, overload
 
-from llm_gym.errors import DefinitionError
+from llm_gym.errors import DefinitionError, ToolError
 from llm_gym.messages import ToolSchema
 from llm_gym.shapes import object_shape
 from llm_gym.validation import SchemaValidator
@@ -105,10 +105,13 @@ class ToolSpec:
     )
 
     def __init__(
-        self, function: Callable[..., Any], namespace: Mapping[str, Any] | None = None
+        self,
+        function: Callable[..., Any],
+        namespace: Mapping[str, Any] | None = None,
+        method: str = "",
     ) -> None:
         mark: _Mark = getattr(function, _MARK, _Mark(None, False))
-        self.method: str = function.__name__
+        self.method: str = method or function.__name__
         self.name = mark.name or self.method
         self.ends_episode = mark.ends_episode
         self.is_async = inspect.iscoroutinefunction(function)
@@ -150,6 +153,11 @@ class ToolSpec:
     def problem(self, arguments: Mapping[str, Any]) -> str | None:
         """Return why arguments do not fit, for the model to read; None if they do."""
         error = self._validator.error(arguments)
+        if error is None and self._build is not None:
+            try:
+                self._build(arguments)
+            except (TypeError, ValueError, ToolError) as err:
+                error = str(err)  # a dataclass refuses what its types allow
         return None if error is None else f"{error}. Expected: {self.signature()}"
 
     def build(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +190,8 @@ def collect_tools(cls: type, reserved: Iterable[str]) -> dict[str, ToolSpec]:
     specs: dict[str, ToolSpec] = {}
     for key in order:
         function = inspect.getattr_static(cls, key, None)
-        if not hasattr(function, _MARK):
+        inner = getattr(function, "__func__", None)  # of a static or class method
+        if not (hasattr(function, _MARK) or hasattr(inner, _MARK)):
             _refuse_unmarked(cls, key, function)
             continue
         if key in taken or key.startswith("__"):
@@ -190,7 +199,10 @@ def collect_tools(cls: type, reserved: Iterable[str]) -> dict[str, ToolSpec]:
                 f"`{cls.__name__}.{key}`: the environment itself has a method of this "
                 f'name; rename the method and use @tool(name="{key}")'
             )
-        spec = ToolSpec(function, vars(cls))
+        if not inspect.isfunction(function):
+            raise DefinitionError(f"`{cls.__name__}.{key}`: a tool must be a method")
+        home = next(vars(base) for base in cls.__mro__ if key in vars(base))
+        spec = ToolSpec(function, home, key)
         if spec.name in specs:
             raise DefinitionError(f"`{cls.__name__}` has two tools `{spec.name}`")
         specs[spec.name] = spec
@@ -249,7 +261,7 @@ def _resolve_hints(
 ) -> dict[str, Any]:
     try:
         hints = get_type_hints(function, localns=dict(namespace or {}))
-    except NameError as err:
+    except (NameError, TypeError, SyntaxError) as err:
         raise DefinitionError(
             f"{where}: a type hint cannot be resolved ({err}); types of parameters "
             "must be defined at module level or in the class"
@@ -262,7 +274,7 @@ def _read_docstring(
 ) -> tuple[str, dict[str, str]]:
     """Split a Google-style docstring into its description and those of parameters."""
     lines = inspect.getdoc(function)
-    if not lines:
+    if not lines or _SECTION.match(lines.partition("\n")[0]):
         raise DefinitionError(f"{where}: it needs a docstring, which the model reads")
     sections: dict[str, list[str]] = {"": []}
     title = ""

@@ -319,7 +319,8 @@ def _form() -> tuple[SchemaValidator, Callable[[Any], Any]]:
 
 def _read_body(text: str) -> dict[str, Any]:
     try:
-        body = jsontext.loads(text, max_chars=None)
+        # Arguments of the greatest depth stand some levels down in a record.
+        body = jsontext.loads(text, max_chars=None, max_depth=2 * jsontext.MAX_DEPTH)
     except ValueError as err:
         raise FormatError(f"not a trajectory: {err}") from err
     if not isinstance(body, dict):

@@ -26,7 +26,7 @@ def _one(message: Message, colour: bool) -> str:
     title = f"{role} ({message['name']})" if role == "tool" else role
     lines = [f"[{title}]"]
     if message.get("reasoning_content"):
-        lines.append(f"(thinking) {message['reasoning_content']}")
+        lines.append(printable(f"(thinking) {message['reasoning_content']}"))
     if message["content"]:
         lines.append(printable(message["content"]))
     for call in message.get("tool_calls", ()):

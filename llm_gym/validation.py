@@ -10,7 +10,6 @@ remote reference, and a schema's size is bounded before it is compiled.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any, NoReturn
 
 import jsonschema
@@ -29,7 +28,7 @@ MAX_SUBSCHEMAS = 500
 """Objects and booleans in a schema that may be schemas of their own."""
 
 _MOST_NODES = 500
-"""Values in an instance whose errors the reference words; `uniqueItems` is quadratic."""
+"""Values in an instance whose error the reference words; on more it may hang."""
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -79,18 +78,16 @@ class SchemaValidator:
         if self.is_valid(instance):
             return None
         if self._may_hang or _is_large(instance):
-            with suppress(UnicodeEncodeError):
-                return self._quick_error(instance)
+            try:  # the reference could take minutes
+                self._fast.validate(instance)
+            except jsonschema_rs.ValidationError as err:
+                return _sentence(err.instance_path, err.message)
+            except UnicodeEncodeError:
+                pass
         problem = best_match(self._reference.iter_errors(instance))
-        return None if problem is None else _sentence(problem.absolute_path, problem.message)
-
-    def _quick_error(self, instance: object) -> str | None:
-        """Word the first error where the reference could take minutes for it."""
-        try:
-            self._fast.validate(instance)
-        except jsonschema_rs.ValidationError as err:
-            return _sentence(err.instance_path, err.message)
-        return None
+        if problem is None:
+            return None
+        return _sentence(problem.absolute_path, problem.message)
 
 
 def _is_large(value: object) -> bool:

@@ -44,7 +44,9 @@ class Hinted(NamedTuple):
     values: st.SearchStrategy[Any]
 
 
-points = st.builds(Point, st.integers(-9, 9), st.integers(-9, 9), st.sampled_from(Colour))
+points = st.builds(
+    Point, st.integers(-9, 9), st.integers(-9, 9), st.sampled_from(Colour)
+)
 literals = ("a", "b", 3, True, None)
 HASHABLE = [
     Hinted(str, any_text.filter(str.isprintable)),
@@ -94,7 +96,7 @@ def _dataclasses(inner: Hinted) -> Hinted:
 
 
 def _typeddicts(inner: Hinted) -> Hinted:
-    kind = TypedDict("Made", {"first": inner.hint}, total=False)  # type: ignore[misc]
+    kind = TypedDict("Made", {"first": inner.hint}, total=False)  # type: ignore[misc]  # noqa: UP013
     return Hinted(kind, st.fixed_dictionaries({}, optional={"first": inner.values}))
 
 
@@ -106,7 +108,9 @@ _WRAPPERS = [_lists, _tuples, _pairs, _dicts, _optionals, _dataclasses, _typeddi
 _sets_of_scalars = st.sampled_from(HASHABLE[:4] + HASHABLE[6:]).map(_sets)
 hinted = st.recursive(
     st.sampled_from(HASHABLE + OPEN) | _sets_of_scalars,
-    lambda inner: st.builds(lambda wrap, of: wrap(of), st.sampled_from(_WRAPPERS), inner),
+    lambda inner: st.builds(
+        lambda wrap, of: wrap(of), st.sampled_from(_WRAPPERS), inner
+    ),
     max_leaves=4,
 )
 """Hints nested in one another. Unions are of kinds that JSON tells apart."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import UserDict
 from itertools import count
@@ -187,12 +188,8 @@ def test_unreadable_arguments_become_an_error_for_the_model(arguments, why):
     assert call.arguments is None
     assert call.name == "lookup"
     assert "`lookup`" in call.error
-    pytest.raises(ValueError, _raise, call.error).match(why)
+    assert re.search(why, call.error)
     assert isinstance(call.raw, str)
-
-
-def _raise(message):
-    raise ValueError(message)
 
 
 @pytest.mark.parametrize("arguments", [None, "", "  ", {}, "{}"])
@@ -375,8 +372,8 @@ def test_thinking_never_enters_the_history():
 
 @pytest.mark.parametrize("tags", ["</think>", "<think>", "<think>x</think>"])
 def test_thinking_tags_inside_arguments_are_data(tags):
-    text = f'<tool_call>{{"name": "write", "arguments": {{"text": "a{tags}b"}}}}</tool_call>'
-    (call,) = read_reply(text).calls
+    body = f'{{"name": "write", "arguments": {{"text": "a{tags}b"}}}}'
+    (call,) = read_reply(f"<tool_call>{body}</tool_call>").calls
     assert call.arguments == {"text": f"a{tags}b"}
 
 

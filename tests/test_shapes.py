@@ -8,7 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from enum import Enum
 from itertools import count
-from typing import Annotated, Any, ClassVar, Literal, NotRequired, Optional, Required, TypedDict, Union
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NotRequired,
+    Optional,
+    Required,
+    TypedDict,
+    Union,
+)
 
 import jsonschema
 import numpy as np
@@ -118,13 +128,19 @@ CLOSED = {"type": "object", "additionalProperties": False}
             frozenset[int],
             {"type": "array", "items": {"type": "integer"}, "uniqueItems": True},
         ),
-        (dict[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
+        (
+            dict[str, int],
+            {"type": "object", "additionalProperties": {"type": "integer"}},
+        ),
         (Mapping[str, Any], {"type": "object", "additionalProperties": {}}),
         (
             Size,
             {
                 **CLOSED,
-                "properties": {"width": {"type": "integer"}, "height": {"type": "integer"}},
+                "properties": {
+                    "width": {"type": "integer"},
+                    "height": {"type": "integer"},
+                },
                 "required": ["width"],
             },
         ),
@@ -272,7 +288,9 @@ def test_a_hint_without_a_json_form_is_refused_with_its_place(hint):
 
 def test_a_refusal_inside_a_dataclass_names_the_field():
     bad = dataclasses.make_dataclass("Bad", [("inner", list[bytes])])
-    with pytest.raises(DefinitionError, match=r"tool `t`, `inner`: the hint <class 'bytes'>"):
+    with pytest.raises(
+        DefinitionError, match=r"tool `t`, `inner`: the hint <class 'bytes'>"
+    ):
         shape_of(bad, "tool `t`")
 
 
@@ -329,6 +347,12 @@ def test_a_default_is_told_if_json_can_carry_it(default, told):
     assert shape.schema["properties"]["a"] == {"description": "What.", **told}
     assert shape.schema["required"] == []
     assert SchemaValidator(shape.schema).error({}) is None
+
+
+def test_any_is_any_also_where_its_schema_is_asked_for_twice():
+    first = shape_of(Any, "x").schema
+    first["description"] = "changed"
+    assert shape_of(Any, "x").schema == {}
 
 
 def test_an_object_builds_only_what_came():

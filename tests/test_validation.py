@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import tarfile
@@ -45,12 +46,8 @@ STRINGS = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
 def test_error_says_where_what_was_expected_and_what_came(schema, instance, why):
     validator = SchemaValidator(schema)
     error = validator.error(instance)
-    pytest.raises(ValueError, _raise, error).match(why)
+    assert re.search(why, error)
     assert not validator.is_valid(instance)
-
-
-def _raise(message):
-    raise ValueError(message)
 
 
 def test_error_is_none_for_what_is_valid():
@@ -69,7 +66,10 @@ def test_error_about_a_long_value_is_short():
     ("schema", "instance"),
     [
         (STRINGS, [x for n in range(13_000) for x in (n, str(n))]),
-        ({"type": "array", "uniqueItems": True}, [*([n, str(n)] for n in range(9000)), 1, 1]),
+        (
+            {"type": "array", "uniqueItems": True},
+            [*([n, str(n)] for n in range(9000)), 1, 1],
+        ),
         (shape_of(list[int | str | None], "x").schema, [{}] * 60_000),
         (shape_of(list[int], "x").schema, ["a"] * 60_000),
         (shape_of(dict[str, int], "x").schema, {str(n): "a" for n in range(20_000)}),
@@ -183,7 +183,9 @@ def _spoil(data, value, spoiler):
     """Put one foreign value somewhere into a value."""
     if isinstance(value, list) and value and data.draw(st.booleans()):
         place = data.draw(st.integers(0, len(value) - 1))
-        return [_spoil(data, v, spoiler) if i == place else v for i, v in enumerate(value)]
+        return [
+            _spoil(data, v, spoiler) if i == place else v for i, v in enumerate(value)
+        ]
     if isinstance(value, dict) and value and data.draw(st.booleans()):
         place = data.draw(st.sampled_from(sorted(value)))
         return value | {place: _spoil(data, value[place], spoiler)}
@@ -204,7 +206,10 @@ def test_both_validators_agree_on_the_json_schema_test_suite(tmp_path):
     with tarfile.open(archive) as files:
         for member in files.getmembers():
             folder, _, name = member.name.rpartition("/")
-            if not folder.endswith("json/tests/draft2020-12") or name == "vocabulary.json":
+            if (
+                not folder.endswith("json/tests/draft2020-12")
+                or name == "vocabulary.json"
+            ):
                 continue
             cases += _compare(json.load(files.extractfile(member)))
     assert cases > 1000

@@ -174,7 +174,7 @@ def compare(
     if digest != recording.digest:
         raise Failed(
             f"{where}: the trajectory's digest differs, though all that was shown is "
-            "the same; compare `outcome`, `score` and `env_hash` (that of the code)"
+            "the same; compare `outcome` and `score`"
         )
 
 

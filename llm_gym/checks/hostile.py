@@ -80,40 +80,61 @@ def _names(specs: Mapping[str, ToolSpec]) -> Iterator[Hostile]:
         yield Hostile(f"a tool named {wrong!r}", _calling(_entry(wrong, "{}")), (True,))
 
 
+def _nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+_WRITTEN: tuple[str, ...] = (
+    "not json",
+    "[1, 2]",
+    '"text"',
+    "3",
+    "null",
+    "true",
+    "NaN",
+    '{"a": 1',
+    "{'a'}",
+    '{"a": NaN}',
+    '{"a": -Infinity}',
+    '{"a": 1e999}',
+    f'{{"a": {"9" * 5000}}}',
+    '{"a": 1, "a": 2}',
+    '{"\ud800": "\ud800"}',
+    '{"\\u0000": 1}',
+    NUL,
+    LONE,
+    BAD_TEXTS["10,000 nested lists"],
+    BAD_TEXTS["10,000 nested objects"],
+    json.dumps({NOWHERE: "x" * 1_000_000}),
+)
+_PARSED: tuple[Any, ...] = (
+    {NOWHERE: float("nan")},
+    {NOWHERE: 10**5000},
+    {NOWHERE: {1, 2}},
+    {NOWHERE: LONE, LONE: 1},
+    _nested(100),
+    _nested(10_000),
+    [1, 2],
+    3,
+    1.5,
+    True,
+    b"x",
+)
+
+
 def _arguments(name: str) -> Iterator[Hostile]:
-    digits = "9" * 5000
-    texts = (
-        *(
-            "not json",
-            "[1, 2]",
-            '"text"',
-            "3",
-            "null",
-            "true",
-            "NaN",
-            '{"a": 1',
-            "{'a'}",
-        ),
-        *('{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}', f'{{"a": {digits}}}'),
-        *('{"a": 1, "a": 2}', BAD_TEXTS["10,000 nested lists"], NUL, LONE),
-        *(
-            BAD_TEXTS["10,000 nested objects"],
-            '{"\ud800": "\ud800"}',
-            '{"\\u0000": 1}',
-        ),
-        json.dumps({NOWHERE: "x" * 1_000_000}),
-    )
-    values: tuple[Any, ...] = (
-        *({NOWHERE: float("nan")}, {NOWHERE: 10**200}, {NOWHERE: {1, 2}}),
-        *({NOWHERE: LONE, LONE: 1}, [1, 2], 3, 1.5, True, b"x", _nested(100)),
-    )
-    for given in (*texts, *values):
+    """Write arguments that no tool takes, as JSON and as a server may have read it."""
+    for given in (*_WRITTEN, *_PARSED):
         title = f"the arguments {shown(given)} for `{name}`"
         yield Hostile(title, _calling(_entry(name, given)), (True,))
-        if isinstance(given, str) and "</tool_call>" not in given:
-            body = f'<tool_call>{{"name": "{name}", "arguments": {given}}}</tool_call>'
-            refused = given != "null"  # without a string around it, that is none
-            yield Hostile(f"{title} in a text", body, (refused,))
+    for text in _WRITTEN:
+        body = f'<tool_call>{{"name": "{name}", "arguments": {text}}}</tool_call>'
+        title = f"the arguments {shown(text)} for `{name}` in a text"
+        refused = text != "null"  # without quotes around it, that is none
+        yield Hostile(title, body, (refused,))
 
 
 def _entries(name: str) -> Iterator[Hostile]:
@@ -139,6 +160,8 @@ def _ids(name: str) -> Iterator[Hostile]:
     both = (True, True)
     yield Hostile("two calls without an id", _calling(missing, missing), both)
     yield Hostile("two calls with one id", _calling(refused, refused), both)
+    plain = _entry(name, "{}")
+    yield Hostile("one call twice", _calling(plain, plain), (False, True))
     made = {**refused, "id": "call_0_1"}
     yield Hostile("an id that would be made", _calling(made, missing), both)
 
@@ -169,10 +192,3 @@ def _calling(*entries: Any) -> dict[str, Any]:
 def _entry(name: Any, arguments: Any, call_id: str = "call_x") -> dict[str, Any]:
     function = {"name": name, "arguments": arguments}
     return {"id": call_id, "type": "function", "function": function}
-
-
-def _nested(depth: int) -> Any:
-    value: Any = 1
-    for _ in range(depth):
-        value = {"a": value}
-    return value

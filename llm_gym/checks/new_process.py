@@ -10,7 +10,8 @@ from typing import Any
 
 from llm_gym.checks.episodes import Recording, compare
 from llm_gym.checks.subject import Subject
-from llm_gym.checks.verdicts import Failed
+from llm_gym.checks.verdicts import Failed, Skipped
+from llm_gym.fingerprint import code_hash
 
 __all__ = ["check_new_process"]
 
@@ -38,7 +39,12 @@ def check_new_process(subject: Subject) -> str:
     started = [_start(settings) for settings in _CIRCUMSTANCES]
     try:
         for process, settings in zip(started, _CIRCUMSTANCES, strict=True):
-            _compare_all(recordings, _ask(process, job), settings)
+            answer = _ask(process, job)
+            if answer["env_hash"] != code_hash(subject.kind):
+                raise Skipped(
+                    "the code was changed since this process loaded it; check again"
+                )
+            _compare_all(recordings, answer["episodes"], settings)
     finally:
         for process in started:
             process.kill()
@@ -60,7 +66,7 @@ def _start(settings: dict[str, str]) -> subprocess.Popen[str]:
     )
 
 
-def _ask(process: subprocess.Popen[str], job: str) -> list[dict[str, Any]]:
+def _ask(process: subprocess.Popen[str], job: str) -> dict[str, Any]:
     try:
         output, errors = process.communicate(job, timeout=_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired as err:
@@ -70,7 +76,7 @@ def _ask(process: subprocess.Popen[str], job: str) -> list[dict[str, Any]]:
     if process.returncode != 0:
         last = (errors.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
         raise Failed(f"a new process could not replay the episodes: {last}")
-    answer: list[dict[str, Any]] = json.loads(output)
+    answer: dict[str, Any] = json.loads(output)
     return answer
 
 

@@ -83,13 +83,15 @@ def oddities(spec: ToolSpec) -> Iterator[dict[str, Any]]:
 
 def shown(value: Any) -> str:
     """Return a value's repr with what is long in it cut."""
-    return _CUT.repr(value)
+    try:
+        return _CUT.repr(value)
+    except ValueError:  # an integer of too many digits
+        return f"a {type(value).__name__} that cannot be shown"
 
 
 _CUT = reprlib.Repr()
 _CUT.maxstring = _CUT.maxlong = _CUT.maxother = 40
 _CUT.maxlist, _CUT.maxdict = 3, 12
-
 
 _CANDIDATES: tuple[Any, ...] = (None, True, 3, 1.5, "3", [], ["x"], {}, {"x": 1})
 _LONG = 200_000
@@ -121,8 +123,10 @@ def _odd(schema: Mapping[str, Any], number: int) -> Any:
         return _odd(schema["anyOf"][number % len(schema["anyOf"])], number)
     kind = schema.get("type", "string")
     if kind == "object":
-        inner = schema.get("properties", {})
-        return {key: _odd(inner[key], number) for key in inner}
+        inner = dict(schema.get("properties", {}))
+        if isinstance(schema.get("additionalProperties"), Mapping):
+            inner[_odd({}, number)] = schema["additionalProperties"]
+        return {key: _odd(value, number) for key, value in inner.items()}
     if kind == "array":
         items = schema.get("prefixItems")
         if items is not None:

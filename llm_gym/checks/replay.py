@@ -1,8 +1,8 @@
 """The other end of the check `new_process`: `python -m llm_gym.checks.replay`.
 
 It reads a job as JSON from its input: `spec` (what `EnvSpec.to_json` wrote) and
-`episodes`, each with `seed` and `replies`. It writes, for each of them, `shown` and
-`digest` of a `Recording`.
+`episodes`, each with `seed` and `replies`. It writes `env_hash`, that of the code, and
+`episodes`, for each of them `shown` and `digest` of a `Recording`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from gymnasium.envs.registration import EnvSpec
 
 from llm_gym.checks.episodes import play
 from llm_gym.env import ToolEnv
+from llm_gym.fingerprint import code_hash
 
 __all__ = ["replay"]
 
 
-def replay(job: dict[str, Any]) -> list[dict[str, Any]]:
+def replay(job: dict[str, Any]) -> dict[str, Any]:
     """Play the episodes of a job and return what each of them showed."""
     spec = EnvSpec.from_json(job["spec"])
     env = gym.make(spec, disable_env_checker=True).unwrapped
@@ -32,7 +33,7 @@ def replay(job: dict[str, Any]) -> list[dict[str, Any]]:
         shown = play(env, episode["replies"], seed=episode["seed"])
         found.append({"shown": shown, "digest": env.trajectory.digest})
     env.close()
-    return found
+    return {"env_hash": code_hash(type(env)), "episodes": found}
 
 
 def main() -> None:

@@ -52,13 +52,14 @@ def bound(policy: Policy | EnvPolicy, env: ToolEnv, episode: int = 0) -> Policy:
     Raises:
         TypeError: It is no policy.
     """
-    if isinstance(policy, EnvPolicy):
-        return policy.bind(env, episode)
-    if isinstance(policy, Policy):
-        return policy
+    if not isinstance(policy, type):  # a class has these methods too
+        if isinstance(policy, EnvPolicy):
+            return policy.bind(env, episode)
+        if isinstance(policy, Policy):
+            return policy
     raise TypeError(
         "a policy must have `async reply(request, trace=None)` or `bind(env)`, "
-        f"{policy!r} has neither"
+        f"{policy!r} is none"
     )
 
 

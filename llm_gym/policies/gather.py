@@ -43,7 +43,7 @@ class Call(Generic[ItemT, AnswerT]):
         return self.future.cancelled()
 
 
-@dataclass(slots=True, weakref_slot=True)
+@dataclass(slots=True)
 class _Queue(Generic[ItemT, AnswerT]):
     """The callers of one event loop and the task that serves them."""
 

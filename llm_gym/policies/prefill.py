@@ -7,6 +7,7 @@ repeated. Knows token ids and the cache of transformers; samples nothing.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,7 +83,10 @@ def _read(model: Any, prefix: Any, rows: int) -> Any:
     torch = require("torch", extra="transformers")
     transformers = require("transformers", extra="transformers")
     cache = transformers.DynamicCache(config=model.config.get_text_config())
+    options = {"past_key_values": cache, "use_cache": True}
+    if "logits_to_keep" in inspect.signature(model.forward).parameters:
+        options["logits_to_keep"] = 1  # none is needed, and 0 means all
     with torch.no_grad():
-        model(input_ids=prefix, past_key_values=cache, use_cache=True)
+        model(input_ids=prefix, **options)
     cache.batch_repeat_interleave(rows)
     return cache

@@ -27,7 +27,8 @@ class ScriptedPolicy:
     """
 
     def __init__(self, script: Sequence[Line] | Callable[[ChatRequest], Line]) -> None:
-        if isinstance(script, str) or not (callable(script) or script):
+        one_line = isinstance(script, (str, Mapping, Reply))
+        if one_line or not (callable(script) or script):
             raise ValueError(
                 f"a script must be a function or at least one reply, not {script!r}"
             )

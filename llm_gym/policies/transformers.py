@@ -220,16 +220,18 @@ class TransformersPolicy:
         """
         return self._transformers.GenerationConfig(
             max_new_tokens=room,
-            do_sample=False,  # the sampler draws; without it, greedy
-            num_beams=1,
-            temperature=1.0,  # this and the next two are unused, and set to what
-            top_p=1.0,  # raises no warning
-            top_k=50,
-            repetition_penalty=1.0,
-            no_repeat_ngram_size=0,
             eos_token_id=sorted(self._stop_ids),
             pad_token_id=pad,
             use_cache=True,
+            num_beams=1,
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
+            do_sample=False,  # the sampler draws
+            # Without `do_sample` these do nothing; the library's own values, which
+            # raise no warning, in place of the checkpoint's.
+            temperature=1.0,
+            top_p=1.0,
+            top_k=50,
         )
 
     def _pad_id(self) -> int:

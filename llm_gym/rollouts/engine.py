@@ -125,10 +125,11 @@ class _Plan:
     retries: int
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "group_size", "num_envs"):
-            if getattr(self, name) < 1:
+        least = {"episodes": 1, "group_size": 1, "num_envs": 1, "seed": 0, "retries": 0}
+        for name, lowest in least.items():
+            if getattr(self, name) < lowest:
                 raise ValueError(
-                    f"`{name}` must be at least 1, not {getattr(self, name)!r}"
+                    f"`{name}` must be at least {lowest}, not {getattr(self, name)!r}"
                 )
         if self.episodes % self.group_size:
             raise ValueError(

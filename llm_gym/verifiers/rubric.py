@@ -49,13 +49,16 @@ class Rubric:
             The weighted mean; each part's value stands in `parts` under its name, and
             the reason joins the parts' reasons.
         """
-        total = sum(weight for _, weight in self._parts.values())
-        value, values, reasons = 0.0, {}, []
-        for name, (verifier, weight) in self._parts.items():
+        values: dict[str, float] = {}
+        reasons = []
+        for name, (verifier, _) in self._parts.items():
             judge = verifier.verify if isinstance(verifier, Verifier) else verifier
             score = as_score(judge(trajectory))
             values[name] = score.value
-            value += weight * score.value
             if score.reason:
                 reasons.append(f"{name}: {score.reason}")
-        return Score(min(value / total, 1.0), values, "; ".join(reasons))
+        # Both sums are rounded alike, so that full marks everywhere are full marks.
+        weights = {name: weight for name, (_, weight) in self._parts.items()}
+        total = math.fsum(weights.values())
+        value = math.fsum(weights[name] * values[name] for name in weights) / total
+        return Score(min(value, 1.0), values, "; ".join(reasons))

@@ -20,6 +20,7 @@ from llm_gym.checks.episodes import play
 from llm_gym.checks.floors import LUCKY, WORTHLESS
 from llm_gym.checks.hostile import hostile_replies
 from llm_gym.checks.leaks import other_answer
+from llm_gym.checks.odd import oddities
 from llm_gym.checks.replay import main, replay
 from llm_gym.checks.requests import problem_of_request
 from llm_gym.checks.subject import Subject
@@ -44,7 +45,7 @@ def test_replay_gives_what_this_process_shows() -> None:
     subject = Subject(BoxesEnv, [0])
     replies = ["", "0"]
     job = {"spec": subject.portable(), "episodes": [{"seed": 4, "replies": replies}]}
-    (answer,) = replay(job)
+    (answer,) = replay(job)["episodes"]
     env = subject.make()
     assert answer["shown"] == play(env, replies, seed=4)
     assert answer["digest"] == env.trajectory.digest
@@ -56,7 +57,14 @@ def test_replay_reads_its_input_and_writes_its_output(
     job = {"spec": Subject(BoxesEnv, [0]).portable(), "episodes": []}
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(job)))
     main()
-    assert capsys.readouterr().out == "[]"
+    assert json.loads(capsys.readouterr().out)["episodes"] == []
+
+
+def test_code_changed_meanwhile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_gym.checks.new_process.code_hash", lambda kind: "old")
+    finding = only_finding(BoxesEnv, "new_process")
+    assert finding.status == "skipped"
+    assert "the code was changed since" in finding.message
 
 
 def test_process_that_takes_too_long_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,9 +177,10 @@ def test_request_that_servers_take_has_none() -> None:
     assert problem_of_request({"messages": messages}) is None
 
 
-def test_no_hostile_reply_is_tried_twice() -> None:
-    replies = [repr(hostile.reply) for hostile in hostile_replies(BoxesEnv.tool_specs)]
-    assert len(set(replies)) == len(replies) > 150
+def test_no_odd_arguments_are_tried_twice() -> None:
+    for spec in BoxesEnv.tool_specs.values():
+        written = [json.dumps(arguments) for arguments in oddities(spec)]
+        assert len(set(written)) == len(written) >= 9
 
 
 def test_hostile_replies_are_written_for_an_env_without_tools() -> None:
@@ -241,6 +250,7 @@ def written(name: str = "knock", **changes: Any) -> dict[str, Any]:
         ([{**written(), "type": "tool"}], "not in OpenAI's form"),
         ([{**written(), "strict": True}], "not in OpenAI's form"),
         ([written("knock knock")], "'knock knock' is no name"),
+        ([written(description=" ")], "`knock` has no description"),
         ([written(), written()], "two tools have one name"),
         ([written(parameters={"type": "array"})], "must be an object, not 'array'"),
         ([written(parameters={"type": "object", "properties": {"a": True}})], "`a`"),

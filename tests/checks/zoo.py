@@ -745,7 +745,7 @@ def make_deep(rng: np.random.Generator, level: int) -> Task:
     """Make a task of which the data is nested too deep to be read again."""
     task = make_boxes(rng, level)
     deep: Any = 1
-    for _ in range(80):
+    for _ in range(150):
         deep = [deep]
     return replace(task, data={**task.data, "deep": deep})
 
@@ -819,19 +819,6 @@ class UndescribedParameterEnv(BoxesEnv):
     @tool
     def knock(self, times: int) -> int:
         """Knock."""
-        return times
-
-
-@broken("schemas", match="`knock` has no description")
-class UndescribedToolEnv(BoxesEnv):
-    """Does not describe a tool."""
-
-    @tool
-    def knock(self, times: int) -> int:
-        """
-        Args:
-            times: How often.
-        """
         return times
 
 

@@ -1,0 +1,88 @@
+"""What changes during an episode, and the messages that an environment writes."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm_gym import DefinitionError, Score, StopReason, Task
+from llm_gym.episode import (
+    Episode,
+    start_messages,
+    tool_message,
+    user_message,
+    with_reasoning,
+)
+from llm_gym.replies import read_reply
+from llm_gym.trajectory import CallRecord
+
+RECORD = CallRecord("a", "look up!", "invalid", None, "{", "Error: no")
+
+
+def test_a_copy_shares_nothing_that_changes():
+    episode = Episode(Task("a"), 1, state={"list": [1]})
+    other = episode.copy()
+    other.state["list"].append(2)
+    other.messages.append(user_message("hi"))
+    assert episode.state == {"list": [1]}
+    assert episode.messages == []
+    assert other.task is episode.task
+
+
+def test_info_has_no_score_before_the_end():
+    episode = Episode(Task("a"), 1, tool_errors=2)
+    assert episode.info([RECORD]) == {
+        "task_id": "a",
+        "seed": 1,
+        "turn": 0,
+        "tool_errors": 2,
+        "calls": [{"id": "a", "name": "look up!", "status": "invalid"}],
+    }
+
+
+def test_info_has_the_score_at_the_end():
+    score = Score(0.5, {"a": 1.0}, "half")
+    episode = Episode(Task("a"), 1, stop=StopReason.GOAL, score=score)
+    info = episode.info([])
+    assert info["stop_reason"] == "goal"
+    assert info["score"] == {"value": 0.5, "parts": {"a": 1.0}, "reason": "half"}
+    info["score"]["parts"]["a"] = 2.0
+    assert score.parts == {"a": 1.0}
+
+
+def test_start_messages_put_the_system_prompt_first():
+    assert start_messages("Be brief.", "hi") == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "hi"},
+    ]
+    assert start_messages("", "") == [{"role": "user", "content": ""}]
+
+
+def test_start_messages_may_be_several_and_are_cleaned():
+    start = [
+        {"role": "assistant", "content": "a\ud800"},
+        {"role": "user", "content": "b"},
+    ]
+    messages = start_messages("", start)
+    assert [message["content"] for message in messages] == ["a\ufffd", "b"]
+    assert start[0]["content"] == "a\ud800"
+
+
+def test_a_start_needs_a_message():
+    with pytest.raises(DefinitionError, match="a text or at least one message"):
+        start_messages("", [])
+
+
+def test_messages_of_tools_and_users_are_valid_for_any_server():
+    assert tool_message(RECORD) == {
+        "role": "tool",
+        "tool_call_id": "a",
+        "name": "invalid_name",
+        "content": "Error: no",
+    }
+    assert user_message("\udc00") == {"role": "user", "content": "\ufffd"}
+
+
+def test_reasoning_is_kept_for_the_record_only():
+    reply = read_reply("<think>hm</think>yes")
+    assert with_reasoning(reply) == {**reply.message, "reasoning_content": "hm"}
+    assert with_reasoning(read_reply("yes")) == {"role": "assistant", "content": "yes"}
