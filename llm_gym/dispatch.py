@@ -176,13 +176,16 @@ def _run_batch(
         return run_async(_gather(owner, batch))
     try:
         return [_call(owner, call, spec)]
-    except Exception as err:  # noqa: BLE001  # the boundary: sorted in `_record`
+    except (Exception, SystemExit) as err:  # noqa: BLE001  # sorted in `_record`
         return [err]
 
 
 async def _gather(owner: object, batch: Sequence[_Prepared]) -> list[Any]:
     async def run(call: ToolCall, spec: ToolSpec) -> Any:
-        return await _call(owner, call, spec)
+        try:
+            return await _call(owner, call, spec)
+        except SystemExit as err:  # it would end the loop
+            return err
 
     runs = [run(call, spec) for call, spec, _ in batch if spec is not None]
     return await asyncio.gather(*runs, return_exceptions=True)

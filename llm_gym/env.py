@@ -276,8 +276,8 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         reply = read_reply(action, turn=turn, with_tools=bool(self._schemas))
         try:
             reward, records = self._take_turn(episode, reply, started)
-        except EnvironmentFault as err:
-            episode.fault, episode.stop = str(err), None
+        except BaseException as err:  # an interrupt too leaves half a turn behind
+            episode.fault, episode.stop = str(err) or repr(err), None
             raise
         terminated = episode.stop is not None and episode.stop.terminated
         truncated = episode.stop is not None and not terminated

@@ -97,7 +97,7 @@ def start_messages(
         start: A user's text, or messages.
 
     Raises:
-        DefinitionError: There is no message at all.
+        DefinitionError: There is no message at all, or one of another role.
     """
     messages: list[Message] = []
     if system_prompt:
@@ -106,6 +106,8 @@ def start_messages(
         return [*messages, user_message(start)]
     for message in start:
         role = message["role"]
+        if role not in ("system", "user", "assistant"):
+            raise DefinitionError(f"`begin` returned a message with the role {role!r}")
         messages.append({"role": role, "content": text_of(message["content"])})
     if not messages:
         raise DefinitionError("`begin` must return a text or at least one message")

@@ -64,7 +64,7 @@ def read_reply(action: object, *, turn: int = 0, with_tools: bool = True) -> Rea
     """
     finish_reason, usage = "stop", None
     if isinstance(action, Reply):
-        finish_reason, usage = action.finish_reason, action.usage
+        finish_reason, usage = action.finish_reason or "stop", action.usage
         action = action.message
     if isinstance(action, str):
         message, calls, reasoning = _read_text(action, turn, with_tools)

@@ -116,8 +116,6 @@ def _shape(hint: Any, where: str, outer: tuple[Any, ...]) -> Shape:
     if hint in outer:
         raise DefinitionError(f"{where}: {hint!r} holds itself, which is not supported")
     scalar = _SCALARS.get(hint) if isinstance(hint, types.NoneType | type) else None
-    if scalar is None and hint is Any:
-        scalar = _SCALARS[Any]
     if scalar is not None:
         return Shape(dict(scalar.schema), scalar.build)
     origin = get_origin(hint)

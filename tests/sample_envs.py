@@ -259,6 +259,11 @@ class KitEnv(ToolEnv):
         """Return nothing."""
 
     @tool
+    def leave(self, how: Literal["exit", "interrupt"]) -> str:
+        """Try to end the process, or be interrupted by its user."""
+        raise SystemExit(3) if how == "exit" else KeyboardInterrupt
+
+    @tool
     def down(self) -> str:
         """Say that the infrastructure is down."""
         raise EnvironmentFault("the database is away")
@@ -298,6 +303,11 @@ class AsyncEnv(ToolEnv):
         """Break."""
         await asyncio.sleep(0)
         raise RuntimeError("kaput")
+
+    @tool
+    async def leave(self) -> str:
+        """Try to end the process."""
+        raise SystemExit(3)
 
     @tool
     def note(self, text: str) -> str:

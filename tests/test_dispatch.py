@@ -191,6 +191,13 @@ def test_what_a_tool_raises_is_a_fault_that_names_its_place(vault, kit, tool):
     assert env.trajectory.fault == str(fault)
 
 
+def test_a_tool_cannot_end_the_process(kit, meeting):
+    with pytest.raises(EnvironmentFault, match="the tool raised SystemExit"):
+        kit.step(call("leave", how="exit"))
+    with pytest.raises(EnvironmentFault, match="the tool raised SystemExit"):
+        meeting.step(call("meet", me="a", other="a") + call("leave"))
+
+
 def test_step_rewards_are_added_and_recorded(kit):
     calls = call("pay", reward=0.25) + call("pay", reward=-1, stop=False)
     _, reward, terminated, _, _ = kit.step(calls)

@@ -396,6 +396,15 @@ def test_after_a_fault_only_a_reset_helps(vault):
     assert vault.trajectory.fault is None
 
 
+def test_an_interrupted_turn_ends_the_episode():
+    env = KitEnv()
+    env.reset(seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        env.step(call("leave", how="interrupt"))
+    with pytest.raises(gym.error.ResetNeeded, match="KeyboardInterrupt"):
+        env.step("hi")
+
+
 def test_a_task_source_that_fails_is_a_fault_and_not_the_episode_before():
     class Away(ListTasks):
         def sample(self, rng):
@@ -409,11 +418,11 @@ def test_a_task_source_that_fails_is_a_fault_and_not_the_episode_before():
 
 
 def test_a_generator_that_makes_too_little_is_the_authors_mistake():
-    env = VaultEnv(tasks=GeneratedTasks(lambda rng, level: Task(prompt="one")))
+    tasks = GeneratedTasks(lambda rng, level: Task(prompt="one"))
+    assert tasks.get("train-0-1")
+    env = VaultEnv(tasks=tasks, split="test")
     with pytest.raises(DefinitionError, match="too few different tasks"):
-        for split in ("train", "validation"):
-            env.tasks = env.tasks.select(split, None)
-            env.reset(seed=1)
+        env.reset(seed=1)
 
 
 def test_an_environment_needs_a_verifier():

@@ -72,6 +72,12 @@ def test_a_start_needs_a_message():
         start_messages("", [])
 
 
+@pytest.mark.parametrize("role", ["tool", "developer", "", None])
+def test_a_start_has_no_message_of_another_role(role):
+    with pytest.raises(DefinitionError, match="a message with the role"):
+        start_messages("", [{"role": role, "content": "a"}])
+
+
 def test_messages_of_tools_and_users_are_valid_for_any_server():
     assert tool_message(RECORD) == {
         "role": "tool",

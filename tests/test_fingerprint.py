@@ -75,7 +75,9 @@ def test_a_hash_changes_with_what_the_module_uses_of_its_package(tmp_path, monke
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "main.py").write_text(
-        "from made_package import used\nfrom made_package.deep import f\nclass Made: ...\n"
+        "from made_package import used\n"
+        "from made_package.deep import f\n"
+        "class Made: ...\n"
     )
     hashes = []
     for edited in ("used", "deep", "unused", "none"):

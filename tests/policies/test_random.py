@@ -15,6 +15,7 @@ class NoteEnv(AsyncEnv):
 
     meet = None
     crash = None
+    leave = None
 
 
 def play_at_random(seed=0, episode=0, env_seed=1, kind=NoteEnv):

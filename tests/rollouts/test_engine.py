@@ -14,7 +14,6 @@ from llm_gym import (
     EnvironmentFault,
     Reply,
     ScriptedPolicy,
-    ToolEnv,
     Trajectory,
     UnknownTaskError,
     arollout,
@@ -23,6 +22,7 @@ from llm_gym import (
 from llm_gym.errors import PolicyFault
 from llm_gym.policies.oracle import OraclePolicy
 from llm_gym.policies.random import RandomPolicy
+from llm_gym.trajectory import Timing
 from tests.envs.driving import call
 from tests.sample_envs import AskEnv, BrokenEnv, EchoEnv, VaultEnv
 
@@ -315,21 +315,32 @@ def test_an_episode_that_a_wrapper_truncates_is_no_silent_zero():
     assert record.score is not None or math.isnan(record.episode_return)
 
 
-class SleepyEnv(ToolEnv):
-    """Its only answer takes a while."""
+class Clock:
+    """A clock that only moves when it is told to."""
 
-    def respond(self, reply):
-        return None
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+CLOCK = Clock()
+
+
+class TimedEnv(EchoEnv):
+    """Takes 5 seconds to judge."""
 
     def verify(self, trajectory):
+        CLOCK.now += 5
         return 1.0
 
 
-def test_time_is_told_apart():
-    class Sleepy:
+def test_time_is_told_apart(monkeypatch):
+    class Timed:
         async def reply(self, request, trace=None):
-            await asyncio.sleep(0.02)
+            CLOCK.now += 2
             return Reply("hi")
 
-    (record,) = run(SleepyEnv, Sleepy(), episodes=1)
-    assert record.timing.policy_seconds >= 0.02 > record.timing.env_seconds
+    monkeypatch.setattr("llm_gym.rollouts.engine.time.perf_counter", CLOCK)
+    (record,) = run(TimedEnv, Timed(), episodes=1)
+    assert record.timing == Timing(policy_seconds=2.0, env_seconds=5.0)
