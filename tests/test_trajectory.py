@@ -220,10 +220,11 @@ def test_whatever_a_task_holds_is_read_back(data, answer, prompt):
 )
 def test_a_task_that_is_not_plain_json_is_refused_or_made_so(data):
     env = KitEnv()
-    with suppress(FormatError, ValueError, TypeError):
+    try:
         env.reset(seed=1, options={"task": Task("mine", "Go.", data)})
-        stored = env.trajectory.to_json()
-    assert Trajectory.from_json(stored) == env.trajectory
+    except (TypeError, ValueError):
+        return
+    assert Trajectory.from_json(env.trajectory.to_json()) == env.trajectory
 
 
 @pytest.mark.parametrize("reason", StopReason)

@@ -24,7 +24,7 @@ from llm_gym.policies.oracle import OraclePolicy
 from llm_gym.policies.random import RandomPolicy
 from llm_gym.trajectory import Timing
 from tests.envs.driving import call
-from tests.sample_envs import AskEnv, BrokenEnv, EchoEnv, VaultEnv
+from tests.sample_envs import AskEnv, AsyncEnv, BrokenEnv, EchoEnv, VaultEnv
 
 LOOK = ScriptedPolicy([call("lookup", colour="red"), "end"])
 
@@ -297,6 +297,12 @@ def test_arollout_may_be_left_early():
 
     asyncio.run(inside())
     assert Counting.open_now == 0
+
+
+def test_async_tools_run_in_rollouts():
+    meet = call("meet", me="a", other="b") + call("meet", me="b", other="a")
+    for record in run(AsyncEnv, ScriptedPolicy([meet, "end"]), num_envs=4):
+        assert [c.result for c in record.calls] == ["a met b", "b met a"]
 
 
 def test_wrapped_environments_are_run():
