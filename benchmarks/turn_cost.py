@@ -24,6 +24,7 @@ import gymnasium as gym
 from tabulate import tabulate
 
 import llm_gym  # noqa: F401  # registers the environments
+from llm_gym.messages import call_text
 
 EPISODES = 60
 TURNS = 210
@@ -98,9 +99,7 @@ def live_megabytes(level: int) -> float:
         env = gym.make("llmgym/MultiStep-v0", level=level)
         env.reset(seed=seed)
         name = next(iter(env.unwrapped.task.data["name"]))
-        env.step(
-            f'<tool_call>{{"name": "find_customer", "arguments": {{"name": "{name}"}}}}</tool_call>'
-        )
+        env.step(call_text("find_customer", {"name": name}))
         envs.append(env)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -5,7 +5,8 @@ reply, and everything else is Gymnasium. Importing the package registers its
 environments, as a table of names; nothing heavy is loaded before it is used.
 """
 
-from llm_gym.env import Response, Snapshot, ToolEnv
+from llm_gym.env import ToolEnv
+from llm_gym.episode import Response, Snapshot
 from llm_gym.errors import (
     ActionError,
     DefinitionError,

@@ -7,22 +7,21 @@ the verifier and records the trajectory. What a subclass writes is in its hooks.
 from __future__ import annotations
 
 import copy
-import math
 import operator
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import gymnasium as gym
-import numpy as np
-from gymnasium.envs.registration import EnvSpec
 
 from llm_gym import jsontext
 from llm_gym.dispatch import Dispatched, OwnLoop, dispatch, refuse_all
 from llm_gym.episode import (
     Episode,
+    Response,
+    Snapshot,
+    plain_kwargs,
     start_messages,
     tool_message,
     user_message,
@@ -46,31 +45,7 @@ from llm_gym.trajectory import (
 from llm_gym.transcript import transcript
 from llm_gym.verifiers.base import Verifier
 
-__all__ = ["Response", "Snapshot", "ToolEnv"]
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What an environment answers to a reply without a tool call.
-
-    Attributes:
-        message: The user's next message, None for none.
-        reward: Added to the reward of this step.
-        stop: Why the episode ends here, None if it goes on.
-    """
-
-    message: str | None = None
-    reward: float = 0.0
-    stop: StopReason | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """An episode at one point, opaque; it can be pickled if the state can."""
-
-    _kind: str
-    _episode: Episode
-    _random: Any
+__all__ = ["ToolEnv"]
 
 
 class ToolEnv(gym.Env[ChatRequest, Any]):
@@ -236,7 +211,9 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             EnvironmentFault: The task source or `begin` failed.
         """
         asked = self._asked_task(options)  # may raise: nothing has changed yet
-        seed = self._draw_seed() if seed is None else operator.index(seed)
+        if seed is None:
+            seed = self.np_random.integers(2**31)
+        seed = operator.index(seed)
         super().reset(seed=seed)
         self._episode = episode = Episode(asked or Task(), seed)
         if asked is None:
@@ -247,6 +224,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         except Exception as err:
             raise self._fault(f"`begin` raised {type(err).__name__}: {err}") from err
         episode.prompt = tuple(episode.messages)
+        episode.task_hash = episode.task.content_hash()
         return self._observe(episode), {"task_id": episode.task.id, "seed": seed}
 
     def step(
@@ -271,11 +249,10 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
                 over and has no reward.
         """
         episode = self._running()
-        started = time.perf_counter()
         turn = len(episode.turns)
         reply = read_reply(action, turn=turn, with_tools=bool(self._schemas))
         try:
-            reward, records = self._take_turn(episode, reply, started)
+            reward, records = self._take_turn(episode, reply)
         except BaseException as err:  # an interrupt too leaves half a turn behind
             episode.fault, episode.stop = str(err) or repr(err), None
             raise
@@ -283,6 +260,27 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         truncated = episode.stop is not None and not terminated
         info = episode.info(records)
         return self._observe(episode), reward, terminated, truncated, info
+
+    def truncate(self, reason: StopReason = StopReason.MAX_TURNS) -> Score:
+        """End the episode from outside, as a wrapper's budget does, and judge it.
+
+        Args:
+            reason: Which budget ran out.
+
+        Returns:
+            The score, which the last turn's reward in the trajectory now holds too.
+
+        Raises:
+            ResetNeeded: There is no running episode, or it has no turn yet.
+            EnvironmentFault: The verifier failed.
+        """
+        episode = self._running()
+        if not episode.turns or reason.terminated:
+            raise gym.error.ResetNeeded(
+                f"an episode is truncated after a turn, by a budget, not by {reason}"
+            )
+        episode.stop = reason
+        return self._judge(episode)
 
     def render(self) -> str | None:
         """Return the conversation as text if `render_mode` is "ansi"."""
@@ -300,7 +298,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         """Return the episode's state at this point."""
         episode = self._running(ended_too=True)
         random = copy.deepcopy((self._np_random, self._np_random_seed))
-        return Snapshot(self._kind(), episode.copy(), random)
+        return Snapshot(self._kind(), episode.copy(paused=True), random)
 
     def restore(self, snapshot: Snapshot) -> ChatRequest:
         """Put the episode back to where a snapshot was taken.
@@ -334,7 +332,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
     # The protocol
 
     def _take_turn(
-        self, episode: Episode, reply: ReadReply, started: float
+        self, episode: Episode, reply: ReadReply
     ) -> tuple[float, tuple[CallRecord, ...]]:
         """Run one turn on the episode; return its reward and its calls."""
         episode.messages.append(reply.message)
@@ -364,7 +362,6 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             )
         )
         episode.tokens += reply.usage.completion_tokens if reply.usage else 0
-        episode.seconds += time.perf_counter() - started
         episode.stop = answer.stop or self._spent(episode)
         if episode.stop is not None:
             self._judge(episode)
@@ -376,7 +373,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             self.tool_specs,
             reply.calls,
             run_async=self._loop.run,
-            fault=lambda message, tool: self._fault(message, tool),
+            fault=self._fault,
         )
 
     def _ask_respond(self, reply: ReadReply) -> Response:
@@ -388,7 +385,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             return Response(stop=StopReason.ANSWER)
         if isinstance(answer, str):
             return Response(answer)
-        if isinstance(answer, Response) and _is_sound(answer):
+        if isinstance(answer, Response) and answer.is_sound():
             return answer
         raise self._fault(
             "`respond` must return None, a str or a `Response` with a finite "
@@ -401,21 +398,23 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             return StopReason.MAX_TURNS
         if self.max_tokens is not None and episode.tokens >= self.max_tokens:
             return StopReason.MAX_TOKENS
-        if self.max_seconds is not None and episode.seconds >= self.max_seconds:
+        if self.max_seconds is not None and episode.elapsed() >= self.max_seconds:
             return StopReason.MAX_SECONDS
         return None
 
-    def _judge(self, episode: Episode) -> None:
+    def _judge(self, episode: Episode) -> Score:
         """Ask the verifier and add the score to the last turn's reward."""
         try:
             outcome = self.outcome()
             episode.outcome = None if outcome is None else jsontext.normalise(outcome)
-            episode.score = as_score(self.verify(self._record(episode)))
+            score = as_score(self.verify(self._record(episode)))
         except Exception as err:
             message = f"the verifier raised {type(err).__name__}: {err}"
             raise self._fault(message) from err
         last = episode.turns[-1]
-        episode.turns[-1] = replace(last, reward=last.reward + episode.score.value)
+        episode.turns[-1] = replace(last, reward=last.reward + score.value)
+        episode.score = score
+        return score
 
     def _observe(self, episode: Episode) -> ChatRequest:
         if not self._schemas:
@@ -425,7 +424,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
     def _record(self, episode: Episode) -> Trajectory:
         return Trajectory(
             env_id=self._env_id(),
-            env_kwargs=_plain_kwargs(self.spec),
+            env_kwargs=plain_kwargs(self.spec),
             env_hash=code_hash(type(self)),
             task=episode.task,
             seed=episode.seed,
@@ -436,6 +435,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             outcome=episode.outcome,
             score=episode.score,
             fault=episode.fault,
+            task_hash=episode.task_hash,
         )
 
     def _running(self, *, ended_too: bool = False) -> Episode:
@@ -451,7 +451,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
 
     def _draw_task(self) -> Task:
         try:
-            return self.tasks.sample(self.np_random)
+            return self.tasks.sample(self.np_random).plain()
         except DefinitionError:
             raise
         except Exception as err:
@@ -472,13 +472,10 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
                     f"`options['task']` must be a Task, not {options['task']!r}"
                 )
             task: Task = options["task"]
-            return task
+            return task.plain()
         if "task_id" in options:
-            return self.tasks.get(options["task_id"])
+            return self.tasks.get(options["task_id"]).plain()
         return None
-
-    def _draw_seed(self) -> int:
-        return int(self.np_random.integers(np.iinfo(np.int32).max))
 
     def _env_id(self) -> str:
         return self.spec.id if self.spec else self._kind()
@@ -501,27 +498,3 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
 
 
 _RESERVED = frozenset(dir(ToolEnv)) | {"task", "state", "trajectory"}
-
-
-def _is_sound(answer: Response) -> bool:
-    return (
-        isinstance(answer.message, str | None)
-        and isinstance(answer.stop, StopReason | None)
-        and hasattr(answer.reward, "__float__")
-        and math.isfinite(answer.reward)
-    )
-
-
-def _plain_kwargs(spec: EnvSpec | None) -> dict[str, Any]:
-    """Return arguments as plain data; what JSON cannot carry is named by its type."""
-    plain = {}
-    for name, value in (spec.kwargs if spec else {}).items():
-        if name == "render_mode":  # changes nothing that happens
-            continue
-        try:
-            plain[name] = jsontext.normalise(value)
-        except ValueError:
-            plain[name] = (
-                str(value) if isinstance(value, Path) else type(value).__name__
-            )
-    return plain

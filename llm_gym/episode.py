@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
+
+from gymnasium.envs.registration import EnvSpec
 
 from llm_gym import jsontext
 from llm_gym.errors import DefinitionError
@@ -16,11 +21,38 @@ from llm_gym.trajectory import CallRecord, Score, StopReason, Turn
 
 __all__ = [
     "Episode",
+    "Response",
+    "Snapshot",
+    "plain_kwargs",
     "start_messages",
     "tool_message",
     "user_message",
     "with_reasoning",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What an environment answers to a reply without a tool call.
+
+    Attributes:
+        message: The user's next message, None for none.
+        reward: Added to the reward of this step.
+        stop: Why the episode ends here, None if it goes on.
+    """
+
+    message: str | None = None
+    reward: float = 0.0
+    stop: StopReason | None = None
+
+    def is_sound(self) -> bool:
+        """Say whether the fields have the types that they should."""
+        return (
+            isinstance(self.message, str | None)
+            and isinstance(self.stop, StopReason | None)
+            and hasattr(self.reward, "__float__")
+            and math.isfinite(self.reward)
+        )
 
 
 @dataclass(slots=True)
@@ -36,11 +68,13 @@ class Episode:
         turns: The turns so far.
         tool_errors: Calls so far that did not succeed.
         tokens: Tokens sampled so far, as far as replies told.
-        seconds: Wall clock spent in `step` so far.
+        seconds: Wall clock up to `since`.
+        since: When the clock was last started, None while it stands still.
         stop: Why it ended, None while it runs.
         outcome: What the environment told of its final state.
         score: The verifier's judgement, None before the end.
         fault: What broke, None where nothing did.
+        task_hash: Hash of the task's content.
     """
 
     task: Task
@@ -52,15 +86,28 @@ class Episode:
     tool_errors: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    since: float | None = field(default_factory=time.perf_counter)
     stop: StopReason | None = None
     outcome: Any = None
     score: Score | None = None
     fault: str | None = None
+    task_hash: str = ""
 
-    def copy(self) -> Episode:
-        """Copy what changes; messages, turns and the task never change in place."""
+    def elapsed(self) -> float:
+        """Return the seconds of wall clock since `reset`, pauses left out."""
+        running = 0.0 if self.since is None else time.perf_counter() - self.since
+        return self.seconds + running
+
+    def copy(self, *, paused: bool = False) -> Episode:
+        """Copy what changes; messages, turns and the task never change in place.
+
+        Args:
+            paused: Whether the copy's clock stands still, until it is copied again.
+        """
         return replace(
             self,
+            seconds=self.elapsed(),
+            since=None if paused else time.perf_counter(),
             state=copy.deepcopy(self.state),
             messages=list(self.messages),
             turns=list(self.turns),
@@ -85,6 +132,15 @@ class Episode:
                 "reason": self.score.reason,
             }
         return info
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An episode at one point, opaque; it can be pickled if the state can."""
+
+    _kind: str
+    _episode: Episode
+    _random: Any
 
 
 def start_messages(
@@ -134,3 +190,21 @@ def with_reasoning(reply: ReadReply) -> Message:
     if reply.reasoning is None:
         return reply.message
     return {**reply.message, "reasoning_content": reply.reasoning}
+
+
+def plain_kwargs(spec: EnvSpec | None) -> dict[str, Any]:
+    """Return what an env was made with as plain data.
+
+    What JSON cannot carry is named by its type; `render_mode` is left out.
+    """
+    plain = {}
+    for name, value in (spec.kwargs if spec else {}).items():
+        if name == "render_mode":  # changes nothing that happens
+            continue
+        try:
+            plain[name] = jsontext.normalise(value)
+        except ValueError:
+            plain[name] = (
+                str(value) if isinstance(value, Path) else type(value).__name__
+            )
+    return plain

@@ -60,8 +60,12 @@ def loads(
     return value
 
 
-def normalise(value: object) -> Any:
+def normalise(value: object, *, max_chars: int | None = MAX_CHARS) -> Any:
     """Turn Python data into what `loads` would have read from its JSON form.
+
+    Args:
+        value: The data.
+        max_chars: Longest accepted JSON text in characters; None for no limit.
 
     Raises:
         ValueError: The value has no strict JSON form.
@@ -70,7 +74,7 @@ def normalise(value: object) -> Any:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, RecursionError, MemoryError) as err:
         raise ValueError(f"not JSON: {err}") from err
-    return loads(text)
+    return loads(text, max_chars=max_chars)
 
 
 def canonical(value: object) -> str:

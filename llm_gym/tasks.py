@@ -72,6 +72,22 @@ class Task:
         digest = hashlib.sha256(self.id.encode(errors="surrogatepass")).digest()
         return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
 
+    def plain(self) -> Task:
+        """Return the task with its content as the JSON that a record would hold.
+
+        A tuple becomes a list and a number that is a key becomes a str, so that an
+        episode sees what its stored record will. The content is copied.
+
+        Raises:
+            ValueError: The content has no strict JSON form.
+        """
+        content = {"prompt": self.prompt, "data": self.data, "answer": self.answer}
+        return replace(self, **jsontext.normalise(content, max_chars=None))
+
+    def content_hash(self) -> str:
+        """Return 16 hexadecimal digits of a SHA-256 of the content, the id left out."""
+        return _content_digest(self).hex()[:16]
+
     def to_json(self) -> dict[str, Any]:
         """Return the task as plain data, in the form of `TASK_SCHEMA`."""
         plain: dict[str, Any] = dump(self)
@@ -321,9 +337,13 @@ _MOST_DRAWS = 1000
 
 def _split_of(task: Task) -> Split:
     """Say the split of a content: train for eight in ten, one in ten for each other."""
-    content = {"prompt": task.prompt, "data": task.data, "answer": task.answer}
-    bucket = hashlib.sha256(jsontext.canonical(content).encode()).digest()[0] % 10
+    bucket = _content_digest(task)[0] % 10
     return {8: "validation", 9: "test"}.get(bucket, "train")  # type: ignore[return-value]
+
+
+def _content_digest(task: Task) -> bytes:
+    content = {"prompt": task.prompt, "data": task.data, "answer": task.answer}
+    return hashlib.sha256(jsontext.canonical(content).encode()).digest()
 
 
 def _read_lines(path: Path) -> Iterator[Task]:

@@ -197,7 +197,7 @@ class Trajectory:
     Attributes:
         env_id: The registered id, or the class's qualified name.
         env_kwargs: What the environment was made with, as plain data.
-        env_hash: Hash of the environment's code and tools.
+        env_hash: Hash of the environment's code, its tools included.
         task: The task, its answer included.
         seed: Handed to `reset()` it gives the same episode.
         prompt: The messages of the first observation.
@@ -209,6 +209,7 @@ class Trajectory:
         fault: What broke, None where nothing did. Such an episode has no reward.
         run: See `RunInfo`.
         timing: See `Timing`.
+        task_hash: Hash of the task's content: one id with two contents shows.
     """
 
     env_id: str
@@ -225,6 +226,7 @@ class Trajectory:
     fault: str | None = None
     run: RunInfo | None = None
     timing: Timing | None = None
+    task_hash: str = ""
 
     @property
     def messages(self) -> list[Message]:

@@ -209,10 +209,11 @@ class KitEnv(ToolEnv):
         return value
 
     @tool
-    def spoil(self, values: list[int], table: dict[str, list[int]]) -> int:
+    def spoil(self, values: list[str], table: dict[str, Any]) -> int:
         """Change the arguments in place."""
-        values.append(1)
-        table.clear()
+        values.append("more")
+        for value in table.values():
+            value.clear()
         return len(values)
 
     @tool

@@ -201,6 +201,20 @@ def test_the_same_id_gives_the_same_task():
     assert VAULTS.get("train-0-7").data != VAULTS.get("train-0-8").data
 
 
+@pytest.mark.parametrize(
+    ("task_id", "colour", "code"),
+    [
+        ("train-0-0", "green", 636961),
+        ("validation-1-7", "black", 382657),
+        ("test-0-123456789", "black", 452267),
+    ],
+)
+def test_an_id_gives_the_same_task_for_ever(task_id, colour, code):
+    """If this fails, every stored result names other tasks than it was run on."""
+    task = VAULTS.get(task_id)
+    assert (task.prompt, task.answer["code"]) == (f"Open the {colour} vault.", code)
+
+
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("level", [0, 1])
 def test_a_selection_draws_its_split_and_level_only(split, level):

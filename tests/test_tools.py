@@ -191,7 +191,7 @@ def test_a_dataclass_that_refuses_its_values_is_the_models_mistake():
 def test_arrays_and_free_values_are_shown_in_short():
     assert KitEnv.tool_specs["free"].signature() == "free(value: any)"
     shown = KitEnv.tool_specs["spoil"].signature()
-    assert shown == "spoil(values: array of integer, table: object)"
+    assert shown == "spoil(values: array of string, table: object)"
 
 
 def _no_docstring(self): ...

@@ -209,12 +209,6 @@ def test_whatever_a_task_holds_is_read_back(data, answer, prompt):
     assert Trajectory.from_json(env.trajectory.to_json()) == env.trajectory
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a task's content is not turned into plain JSON: verify() sees a tuple live "
-    "and a list when a stored trajectory is judged again; keys that are no str break "
-    "the digest",
-)
 @pytest.mark.parametrize(
     "data", [{"pair": (1, 2)}, {"by_number": {10: "a", 9: "b"}}], ids=["tuple", "keys"]
 )

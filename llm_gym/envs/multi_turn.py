@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_gym.env import Response, ToolEnv
+from llm_gym.env import ToolEnv
 from llm_gym.envs._draws import (
     WORDS,
     clock,
@@ -25,6 +25,7 @@ from llm_gym.envs._draws import (
     pick,
     some,
 )
+from llm_gym.episode import Response
 from llm_gym.errors import ToolError
 from llm_gym.messages import call_text
 from llm_gym.replies import ReadReply

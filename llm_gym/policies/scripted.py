@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from llm_gym.messages import ChatRequest, Reply
+from llm_gym.env import ToolEnv
+from llm_gym.messages import ChatRequest, Message, Reply
 
 __all__ = ["ScriptedPolicy"]
 
@@ -34,11 +35,23 @@ class ScriptedPolicy:
             )
         self._script = script
 
+        self._before = 0
+
+    def bind(self, env: ToolEnv, episode: int = 0) -> ScriptedPolicy:
+        """Return the policy for one episode, whose prompt may hold replies already."""
+        bound = ScriptedPolicy(self._script)
+        bound._before = _replies_in(env.trajectory.prompt)
+        return bound
+
     async def reply(self, request: ChatRequest, trace: object | None = None) -> Reply:
         """Return the next line of the script."""
         if callable(self._script):
             line = self._script(request)
         else:
-            said = sum(m["role"] == "assistant" for m in request["messages"])
-            line = self._script[min(said, len(self._script) - 1)]
+            said = _replies_in(request["messages"]) - self._before
+            line = self._script[min(max(said, 0), len(self._script) - 1)]
         return line if isinstance(line, Reply) else Reply(line)
+
+
+def _replies_in(messages: Iterable[Message]) -> int:
+    return sum(message["role"] == "assistant" for message in messages)

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -238,12 +245,12 @@ class _Workers:
             env.close()
 
 
-async def _episode(
-    plan: _Plan, env: gym.Env[Any, Any], number: int
-) -> Trajectory:
+async def _episode(plan: _Plan, env: gym.Env[Any, Any], number: int) -> Trajectory:
     """Play one episode, again after a fault, and return its record."""
     for attempt in range(1, plan.retries + 2):
-        run = RunInfo(policy_name(plan.policy), number, number // plan.group_size, attempt)
+        run = RunInfo(
+            policy_name(plan.policy), number, number // plan.group_size, attempt
+        )
         clock = _Clock()
         fault = None
         try:
@@ -262,7 +269,8 @@ async def _play(
 ) -> None:
     with clock.env():
         request, _ = env.reset(**plan.reset_arguments(number))
-    actor = bound(plan.policy, _tool_env(env), number)
+    tool_env = _tool_env(env)
+    actor = bound(plan.policy, tool_env, number)
     over = False
     while not over:
         with clock.policy():
@@ -270,6 +278,8 @@ async def _play(
         with clock.env():
             request, _, terminated, truncated, _ = env.step(reply)
         over = terminated or truncated
+        if truncated and tool_env.trajectory.stop_reason is None:
+            tool_env.truncate()  # a wrapper's budget: judged like any other
         await asyncio.sleep(0)  # a policy that never waits must not starve the others
 
 

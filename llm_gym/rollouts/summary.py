@@ -60,7 +60,10 @@ class Summary:
             ("tool errors", f"{self.tool_errors:.1f}"),
             ("stop reasons", reasons or "none"),
             ("tokens/s", f"{self.tokens_per_second:.1f}" if self.tokens else "untold"),
-            ("episodes/s", f"{self.episodes / self.seconds:.2f}" if self.seconds else ""),
+            (
+                "episodes/s",
+                f"{self.episodes / self.seconds:.2f}" if self.seconds else "",
+            ),
         ]
         return tabulate(rows, tablefmt="rounded_outline", disable_numparse=True)
 

@@ -310,10 +310,6 @@ def test_wrapped_environments_are_run():
     assert all(record.score.value == 1.0 for record in records)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="what a wrapper truncates is not judged: no score, return 0, no fault",
-)
 def test_an_episode_that_a_wrapper_truncates_is_no_silent_zero():
     (record,) = run(
         lambda: TimeLimit(AskEnv(), 1), ScriptedPolicy(["hello"]), episodes=1
