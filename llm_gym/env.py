@@ -211,20 +211,19 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             EnvironmentFault: The task source or `begin` failed.
         """
         asked = self._asked_task(options)  # may raise: nothing has changed yet
-        if seed is None:
-            seed = self.np_random.integers(2**31)
-        seed = operator.index(seed)
+        drawn = self.np_random.integers(2**31) if seed is None else seed
+        seed = operator.index(drawn)
         super().reset(seed=seed)
         self._episode = episode = Episode(asked or Task(), seed)
         if asked is None:
             episode.task = self._draw_task()
+        episode.task_hash = episode.task.content_hash()
         try:
             start = self.begin(episode.task)
             episode.messages = start_messages(self.system_prompt, start)
         except Exception as err:
             raise self._fault(f"`begin` raised {type(err).__name__}: {err}") from err
         episode.prompt = tuple(episode.messages)
-        episode.task_hash = episode.task.content_hash()
         return self._observe(episode), {"task_id": episode.task.id, "seed": seed}
 
     def step(
