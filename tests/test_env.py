@@ -21,6 +21,7 @@ from llm_gym import (
     ListTasks,
     Reply,
     Rubric,
+    StopReason,
     Task,
     ToolEnv,
     UnknownTaskError,
@@ -174,6 +175,55 @@ def test_seconds_count_from_reset_as_documented():
     time.sleep(0.03)
     *_, truncated, _ = env.step(call("roll"))
     assert truncated
+
+
+def test_the_clock_stands_still_in_a_snapshot_and_runs_on_in_a_fork():
+    env = VaultEnv(max_seconds=100)
+    env.reset(seed=1)
+    snapshot = env.snapshot()
+    env._episode.since -= 60
+    fork = env.fork()
+    fork._episode.since -= 60
+    assert fork.step(call("roll"))[4]["stop_reason"] == "max_seconds"
+    assert "stop_reason" not in env.step(call("roll"))[4]
+    env.restore(snapshot)
+    assert env._episode.elapsed() < 50
+
+
+def test_an_episode_is_truncated_from_outside_and_judged(vault):
+    vault.step(call("roll"))
+    score = vault.truncate(StopReason.MAX_TOKENS)
+    record = vault.trajectory
+    assert record.score == score
+    assert record.stop_reason is StopReason.MAX_TOKENS
+    with pytest.raises(gym.error.ResetNeeded, match="the episode is over"):
+        vault.truncate()
+
+
+def test_an_episode_that_is_truncated_keeps_its_reward():
+    env = AskEnv()
+    env.reset(seed=1)
+    env.step("pay")
+    assert env.truncate().value == 1.0
+    assert env.trajectory.episode_return == 1.25
+
+
+def test_only_a_budget_truncates_and_only_after_a_turn(vault):
+    with pytest.raises(ValueError, match=r"one that truncates, not StopReason\.GOAL"):
+        vault.truncate(StopReason.GOAL)
+    with pytest.raises(gym.error.ResetNeeded, match="no turn yet"):
+        vault.truncate()
+    assert vault.trajectory.stop_reason is None
+
+
+def test_a_verifier_that_fails_at_a_truncation_is_a_fault(monkeypatch, vault):
+    vault.step(call("roll"))
+    monkeypatch.setattr(vault, "verify", lambda trajectory: "much")
+    with pytest.raises(EnvironmentFault, match="the verifier raised TypeError"):
+        vault.truncate()
+    record = vault.trajectory
+    assert (record.score, record.stop_reason) == (None, None)
+    assert record.fault
 
 
 def test_a_reply_cut_off_by_its_length_runs_nothing_and_truncates(vault):

@@ -133,6 +133,27 @@ def test_a_task_makes_the_round_trip(task_id, prompt, data, answer):
     assert read_task(json.loads(json.dumps(task.to_json())), "here") == task
 
 
+def test_a_plain_task_is_what_its_record_would_hold():
+    task = Task("a", data={"pair": (1, 2), "by_number": {10: "a"}}, answer=(None,))
+    plain = task.plain()
+    assert plain == Task(
+        "a", data={"pair": [1, 2], "by_number": {"10": "a"}}, answer=[None]
+    )
+    assert plain.content_hash() == plain.plain().content_hash()
+    assert plain.content_hash() == Task("b", "", plain.data, [None]).content_hash()
+    assert plain.content_hash() != Task("a", "", plain.data, []).content_hash()
+
+
+@pytest.mark.parametrize("data", [{"a": {1, 2}}, {"a": float("nan")}, {"a": object()}])
+def test_a_task_that_json_cannot_carry_is_refused(data):
+    with pytest.raises(ValueError, match=r"\w"):
+        Task("a", data=data).plain()
+
+
+def test_a_plain_task_may_be_large():
+    assert len(Task("a", data={"text": "x" * 10**6}).plain().data["text"]) == 10**6
+
+
 def test_a_task_has_a_generator_of_its_own():
     numbers = Task(id="a").rng().integers(10**9, size=4)
     assert list(Task(id="a", prompt="x").rng().integers(10**9, size=4)) == list(numbers)

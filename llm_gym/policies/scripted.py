@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ class ScriptedPolicy:
 
     def bind(self, env: ToolEnv, episode: int = 0) -> ScriptedPolicy:
         """Return the policy for one episode, whose prompt may hold replies already."""
-        bound = ScriptedPolicy(self._script)
+        bound = copy.copy(self)
         bound._before = _replies_in(env.trajectory.prompt)
         return bound
 

@@ -36,6 +36,15 @@ def test_a_script_begins_with_its_first_line_whatever_the_prompt_holds():
     assert [turn.reply["content"] for turn in record.turns] == ["pay", "bye"]
 
 
+def test_a_subclass_is_bound_as_what_it_is():
+    class Shouting(ScriptedPolicy):
+        async def reply(self, request, trace=None):
+            return Reply(str((await super().reply(request)).message).upper())
+
+    record = drive(VaultEnv(), Shouting(["end"]), seed=1)
+    assert record.answer == "END"
+
+
 @pytest.mark.parametrize(
     "line", ["text", {"content": "text"}, Reply("text", "length", Usage(1, 2))]
 )
