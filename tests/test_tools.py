@@ -269,6 +269,11 @@ def test_what_no_model_could_call_is_refused_with_the_tools_name(function, why):
         ToolSpec(function)
 
 
+@pytest.mark.parametrize("name", ["a", "A-b_9", "a" * 64])
+def test_a_name_that_servers_take_is_taken(name):
+    assert ToolSpec(_marked(name=name)).name == name
+
+
 @pytest.mark.parametrize("name", ["a b", "é", "a" * 65, "a.b", "-\n"])
 def test_a_name_that_servers_refuse_is_refused(name):
     with pytest.raises(DefinitionError, match="a name is 1 to 64 letters"):
