@@ -9,10 +9,10 @@ import asyncio
 import gymnasium as gym
 
 import llm_gym  # noqa: F401  # registers the environments
-from llm_gym.policies import TransformersPolicy
+from llm_gym.policies import Sampling, TransformersPolicy
 
 env = gym.make("llmgym/MultiStep-v0", level=0, render_mode="ansi")
-policy = TransformersPolicy()
+policy = TransformersPolicy(sampling=Sampling(max_new_tokens=64, temperature=0.3))
 
 request, info = env.reset(seed=7)
 over = False

@@ -78,6 +78,7 @@ def test_a_fork_shares_nothing_that_changes():
     assert len(env.trajectory.turns) == 1
     assert env.np_random is not fork.np_random
     assert env.action_space is not fork.action_space
+    assert env.observation_space is not fork.observation_space
     assert env._loop is not fork._loop
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ def test_example_runs(path: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(path)],
         cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # other tests run beside it
         capture_output=True,
         text=True,
         timeout=600,

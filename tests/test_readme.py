@@ -11,7 +11,7 @@ import pytest
 
 from llm_gym.checks import check
 from llm_gym.messages import call_text
-from llm_gym.policies import RandomPolicy
+from llm_gym.policies import RandomPolicy, Sampling, TransformersPolicy
 from llm_gym.registration import ENVIRONMENTS
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -29,8 +29,10 @@ def vault_env(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.model
 def test_loop_of_the_readme_plays_an_episode(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    brief = TransformersPolicy(sampling=Sampling(max_new_tokens=8))
+    monkeypatch.setattr("llm_gym.policies.TransformersPolicy", lambda: brief)
     exec(LOOP, {})
     assert re.match(r"\w+ {'value': [01]\.0", capsys.readouterr().out)
 

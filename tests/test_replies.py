@@ -370,6 +370,16 @@ def test_thinking_never_enters_the_history():
         assert reply.reasoning == "a"
 
 
+@pytest.mark.parametrize(
+    ("fields", "reasoning"),
+    [({}, "hm"), ({"reasoning_content": "told"}, "told"), ({"reasoning": 5}, "hm")],
+)
+def test_thinking_beside_structured_calls_is_split_off_too(fields, reasoning):
+    message = {"content": "<think>hm</think>ok", "tool_calls": [WIRE], **fields}
+    reply = read_reply(message)
+    assert (reply.reasoning, reply.text, len(reply.calls)) == (reasoning, "ok", 1)
+
+
 @pytest.mark.parametrize("tags", ["</think>", "<think>", "<think>x</think>"])
 def test_thinking_tags_inside_arguments_are_data(tags):
     body = f'{{"name": "write", "arguments": {{"text": "a{tags}b"}}}}'
@@ -404,6 +414,9 @@ def test_a_completion_tells_its_usage_and_finish_reason():
         "length",
         Usage(3, 4),
     )
+    untold = {"prompt_tokens": None}
+    counted = read_reply({"choices": [choice], "usage": untold})
+    assert counted.usage == Usage(0, 0)
     bare = read_reply({"choices": [{"message": {"content": "hi"}}], "usage": None})
     assert (bare.finish_reason, bare.usage) == ("stop", None)
 
