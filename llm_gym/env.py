@@ -127,8 +127,6 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         self._episode: Episode | None = None
         self._loop = OwnLoop()
 
-    # Hooks
-
     def begin(self, task: Task) -> str | Sequence[Mapping[str, Any]]:
         """Start an episode: fill `self.state`, return the first messages.
 
@@ -170,8 +168,6 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         """Return the best reply to the present observation, knowing all."""
         raise NotImplementedError(f"`{type(self).__name__}` has no oracle")
 
-    # The episode
-
     @property
     def state(self) -> Any:
         """What changes during the episode; the subclass's to fill in `begin`."""
@@ -210,7 +206,12 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             UnknownTaskError: There is no such task.
             EnvironmentFault: The task source or `begin` failed.
         """
-        asked = self._asked_task(options)  # may raise: nothing has changed yet
+        try:
+            asked = self._asked_task(options)  # may raise: nothing has changed yet
+        except EnvironmentFault as err:  # whose record must not be the last episode's
+            task = Task(id=str((options or {})["task_id"]))
+            self._episode = Episode(task, operator.index(seed or 0), fault=str(err))
+            raise
         drawn = self.np_random.integers(2**31) if seed is None else seed
         seed = operator.index(drawn)
         super().reset(seed=seed)
@@ -260,23 +261,20 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         info = episode.info(records)
         return self._observe(episode), reward, terminated, truncated, info
 
-    def truncate(self, reason: StopReason = StopReason.MAX_TURNS) -> Score:
-        """End the episode from outside, as a wrapper's budget does, and judge it.
+    def end(self, reason: StopReason) -> Score:
+        """End the running episode from outside, as a wrapper may, and judge it.
 
         Args:
-            reason: Which budget ran out.
+            reason: Why it ends: a budget that truncates, or what terminates.
 
         Returns:
             The score, which the last turn's reward in the trajectory now holds too.
 
         Raises:
-            ValueError: The reason is none that truncates.
             ResetNeeded: There is no running episode, or it has no turn yet.
             EnvironmentFault: The verifier failed.
         """
         episode = self._running()
-        if reason.terminated:
-            raise ValueError(f"`reason` must be one that truncates, not {reason}")
         if not episode.turns:
             raise gym.error.ResetNeeded("the episode has no turn yet to be judged by")
         episode.stop = reason
@@ -291,8 +289,6 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
     def close(self) -> None:
         """Release the event loop that async tools ran in."""
         self._loop.close()
-
-    # Copies of an episode
 
     def snapshot(self) -> Snapshot:
         """Return the episode's state at this point."""
@@ -328,8 +324,6 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         if self._episode is not None:
             other.restore(self.snapshot())
         return other
-
-    # The protocol
 
     def _take_turn(
         self, episode: Episode, reply: ReadReply

@@ -192,35 +192,36 @@ def test_the_clock_stands_still_in_a_snapshot_and_runs_on_in_a_fork():
 
 def test_an_episode_is_truncated_from_outside_and_judged(vault):
     vault.step(call("roll"))
-    score = vault.truncate(StopReason.MAX_TOKENS)
+    score = vault.end(StopReason.MAX_TOKENS)
     record = vault.trajectory
     assert record.score == score
     assert record.stop_reason is StopReason.MAX_TOKENS
     with pytest.raises(gym.error.ResetNeeded, match="the episode is over"):
-        vault.truncate()
+        vault.end(StopReason.MAX_TURNS)
 
 
 def test_an_episode_that_is_truncated_keeps_its_reward():
     env = AskEnv()
     env.reset(seed=1)
     env.step("pay")
-    assert env.truncate().value == 1.0
+    assert env.end(StopReason.MAX_TURNS).value == 1.0
     assert env.trajectory.episode_return == 1.25
 
 
-def test_only_a_budget_truncates_and_only_after_a_turn(vault):
-    with pytest.raises(ValueError, match=r"one that truncates, not StopReason\.GOAL"):
-        vault.truncate(StopReason.GOAL)
+def test_an_episode_is_ended_from_outside_only_after_a_turn(vault):
     with pytest.raises(gym.error.ResetNeeded, match="no turn yet"):
-        vault.truncate()
+        vault.end(StopReason.GOAL)
     assert vault.trajectory.stop_reason is None
+    vault.step(call("roll"))
+    vault.end(StopReason.GOAL)
+    assert vault.trajectory.stop_reason is StopReason.GOAL
 
 
 def test_a_verifier_that_fails_at_a_truncation_is_a_fault(monkeypatch, vault):
     vault.step(call("roll"))
     monkeypatch.setattr(vault, "verify", lambda trajectory: "much")
     with pytest.raises(EnvironmentFault, match="the verifier raised TypeError"):
-        vault.truncate()
+        vault.end(StopReason.MAX_TURNS)
     record = vault.trajectory
     assert (record.score, record.stop_reason) == (None, None)
     assert record.fault

@@ -315,6 +315,8 @@ def test_blank_tasks_are_nothing_but_an_id():
     assert source.get(task.id) == task
     assert source.get("anything") == Task(id="anything", split="test", level=2)
     assert BlankTasks().select("train", None).get("test-3-4").level == 3
+    assert BlankTasks().select("train", None).sample(rng()).level == 0
+    assert BlankTasks().sample(rng()).id.startswith("train-0-")
     with pytest.raises(ValueError, match="`split` must be"):
         source.select("dev", None)
 

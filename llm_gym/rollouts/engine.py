@@ -27,7 +27,7 @@ import numpy as np
 from llm_gym.env import ToolEnv
 from llm_gym.errors import EnvironmentFault
 from llm_gym.policies.base import EnvPolicy, Policy, bound, policy_name
-from llm_gym.trajectory import RunInfo, Timing, Trajectory
+from llm_gym.trajectory import RunInfo, StopReason, Timing, Trajectory
 
 __all__ = ["arollout", "rollout"]
 
@@ -278,8 +278,8 @@ async def _play(
         with clock.env():
             request, _, terminated, truncated, _ = env.step(reply)
         over = terminated or truncated
-        if truncated and tool_env.trajectory.stop_reason is None:
-            tool_env.truncate()  # a wrapper's budget: judged like any other
+        if over and tool_env.trajectory.stop_reason is None:  # a wrapper ended it
+            tool_env.end(StopReason.GOAL if terminated else StopReason.MAX_TURNS)
         await asyncio.sleep(0)  # a policy that never waits must not starve the others
 
 

@@ -12,8 +12,10 @@ from gymnasium.wrappers import TimeLimit
 from llm_gym import (
     ActionError,
     EnvironmentFault,
+    ListTasks,
     Reply,
     ScriptedPolicy,
+    Task,
     Trajectory,
     UnknownTaskError,
     arollout,
@@ -316,6 +318,47 @@ def test_an_episode_that_a_wrapper_truncates_is_no_silent_zero():
         lambda: TimeLimit(AskEnv(), 1), ScriptedPolicy(["hello"]), episodes=1
     )
     assert record.score is not None or math.isnan(record.episode_return)
+
+
+class Ending(gym.Wrapper):
+    """A wrapper that ends the episode by itself."""
+
+    def step(self, action):
+        observation, reward, _, _, info = super().step(action)
+        return observation, reward, True, False, info
+
+
+def test_an_episode_that_a_wrapper_terminates_is_no_silent_zero():
+    (record,) = run(lambda: Ending(AskEnv()), ScriptedPolicy(["hello"]), episodes=1)
+    assert record.score is not None or math.isnan(record.episode_return)
+
+
+class AwayTasks(ListTasks):
+    """A source of which one task cannot be had."""
+
+    def select(self, split, level):
+        return self
+
+    def get(self, task_id):
+        if task_id == "ho":
+            raise EnvironmentFault("the hub is away")
+        return super().get(task_id)
+
+
+def test_a_fault_of_a_task_source_is_not_recorded_with_the_episode_before():
+    source = AwayTasks([Task("hi", "hi"), Task("ho", "ho")])
+    _, broken = run(
+        EchoEnv,
+        ScriptedPolicy(["hi"]),
+        episodes=2,
+        num_envs=1,
+        tasks=["hi", "ho"],
+        env_kwargs={"tasks": source},
+    )
+    assert broken.fault == "the hub is away"
+    assert broken.turns == ()
+    assert broken.task.id == "ho"
+    assert broken.seed > 0
 
 
 class Clock:
