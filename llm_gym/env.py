@@ -206,12 +206,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             UnknownTaskError: There is no such task.
             EnvironmentFault: The task source or `begin` failed.
         """
-        try:
-            asked = self._asked_task(options)  # may raise: nothing has changed yet
-        except EnvironmentFault as err:  # whose record must not be the last episode's
-            task = Task(id=str((options or {})["task_id"]))
-            self._episode = Episode(task, operator.index(seed or 0), fault=str(err))
-            raise
+        asked = self._asked_task(options)  # may raise: nothing has changed yet
         drawn = self.np_random.integers(2**31) if seed is None else seed
         seed = operator.index(drawn)
         super().reset(seed=seed)
@@ -260,6 +255,18 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         truncated = episode.stop is not None and not terminated
         info = episode.info(records)
         return self._observe(episode), reward, terminated, truncated, info
+
+    def forget(self, *, seed: int, task_id: str = "") -> None:
+        """Put a blank record in place of the last episode's, before a `reset`.
+
+        If the reset fails, in a wrapper or a task source, its fault is then not
+        recorded with what the episode before it did.
+
+        Args:
+            seed: What `reset` will be given.
+            task_id: The task that will be asked for, "" if one is drawn.
+        """
+        self._episode = Episode(Task(id=task_id), seed, fault="no episode has begun")
 
     def end(self, reason: StopReason) -> Score:
         """End the running episode from outside, as a wrapper may, and judge it.
@@ -461,11 +468,9 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
                 f"not {sorted(map(str, options))}"
             )
         if "task" in options:
-            if not isinstance(options["task"], Task):
-                raise TypeError(
-                    f"`options['task']` must be a Task, not {options['task']!r}"
-                )
-            task: Task = options["task"]
+            task = options["task"]
+            if not isinstance(task, Task):
+                raise TypeError(f"`options['task']` must be a Task, not {task!r}")
             return task.plain()
         if "task_id" in options:
             return self.tasks.get(options["task_id"]).plain()

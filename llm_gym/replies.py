@@ -155,7 +155,7 @@ def _read_message(
 ) -> tuple[Message, tuple[ToolCall, ...], str | None]:
     if body.get("role", "assistant") != "assistant":
         raise ActionError(
-            f'an action\'s `role` must be "assistant", not {body["role"]!r}'
+            f'an action\'s `role` must be "assistant", not {_repr(body["role"])}'
         )
     if not ("content" in body or "tool_calls" in body or "role" in body):
         raise ActionError(

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from llm_gym.checks import CHECKS, Report, check
-from llm_gym.cli.common import add_json_option, coloured, load_ids, print_json
+from llm_gym.cli.common import add_json_option, coloured, import_module_of, print_json
 from llm_gym.registration import ENVIRONMENTS
 
 __all__ = ["add_parser"]
@@ -33,7 +33,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError(f"`--seeds` must be at least 1, not {options.seeds}")
     reports = []
     for env_id in options.ids or ENVIRONMENTS:
-        load_ids(env_id)
+        import_module_of(env_id)
         report = check(env_id, seeds=range(options.seeds), only=options.only)
         reports.append(report)
         if not options.json:

@@ -19,9 +19,10 @@ __all__ = [
     "add_json_option",
     "coloured",
     "env_kwargs",
-    "load_ids",
+    "import_module_of",
     "make_env",
     "print_json",
+    "value_of",
 ]
 
 
@@ -74,7 +75,7 @@ def value_of(text: str) -> Any:
         return text
 
 
-def load_ids(env_id: str) -> None:
+def import_module_of(env_id: str) -> None:
     """Import the module that an id names before its colon.
 
     The working directory comes first, as for `python -m`.
@@ -101,7 +102,7 @@ def make_env(options: argparse.Namespace, **more: Any) -> ToolEnv:
     Raises:
         ValueError: It is none of ours.
     """
-    load_ids(options.id)
+    import_module_of(options.id)
     env = gym.make(options.id, **env_kwargs(options), **more).unwrapped
     if not isinstance(env, ToolEnv):
         raise ValueError(f"{options.id!r} is not an environment for language models")

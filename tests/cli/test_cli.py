@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from llm_gym import Trajectory
+from llm_gym import Trajectory, rollout
 from llm_gym.cli import main
 from llm_gym.registration import ENVIRONMENTS
 
@@ -258,6 +260,23 @@ def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("llm_gym.cli.list_envs._run", interrupt)
     assert main(["list"]) == 130
+
+
+def test_interrupted_rollout_keeps_what_is_finished(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> Iterator[Trajectory]:
+        yield from itertools.islice(rollout(*arguments, **options), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("llm_gym.cli.rollout.rollout", interrupted)
+    path = tmp_path / "kept.jsonl"
+    arguments = ["--policy", "oracle", "--episodes", "8", "--out", str(path)]
+    assert main(["rollout", ID, *arguments]) == 130
+    captured = capsys.readouterr()
+    assert "interrupted after 2 episodes" in captured.err
+    assert "episodes     │ 2" in captured.out
+    assert len(path.read_text().splitlines()) == 2
 
 
 def test_closed_pipe_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -361,6 +361,28 @@ def test_a_fault_of_a_task_source_is_not_recorded_with_the_episode_before():
     assert broken.seed > 0
 
 
+class Refusing(gym.Wrapper):
+    """A wrapper that fails every reset but the first."""
+
+    resets = 0
+
+    def reset(self, **arguments):
+        self.resets += 1
+        if self.resets > 1:
+            raise EnvironmentFault("the wrapper is away")
+        return super().reset(**arguments)
+
+
+def test_a_fault_of_a_wrapper_is_not_recorded_with_the_episode_before():
+    first, broken = run(
+        lambda: Refusing(AskEnv()), ScriptedPolicy(["bye"]), episodes=2, num_envs=1
+    )
+    assert first.turns
+    assert (broken.turns, broken.score) == ((), None)
+    assert broken.fault == "the wrapper is away"
+    assert broken.seed != first.seed
+
+
 class Clock:
     """A clock that only moves when it is told to."""
 
