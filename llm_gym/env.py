@@ -336,7 +336,8 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         self, episode: Episode, reply: ReadReply
     ) -> tuple[float, tuple[CallRecord, ...]]:
         """Run one turn on the episode; return its reward and its calls."""
-        episode.messages.append(reply.message)
+        message = with_reasoning(reply)
+        episode.messages.append(message)
         known = len(episode.messages)
         if reply.finish_reason == "length":
             why = "this call did not run: the reply was cut off by its length limit"
@@ -354,7 +355,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             episode.messages.append(user_message(answer.message))
         episode.turns.append(
             Turn(
-                with_reasoning(reply),
+                message,
                 done.records,
                 tuple(episode.messages[known:]),
                 float(answer.reward) + sum(record.reward for record in done.records),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, Required, TypedDict
 
@@ -97,11 +97,18 @@ class Reply:
         finish_reason: Why the engine stopped, in OpenAI's words: "stop", "tool_calls",
             "length" (cut off, which truncates the episode) or "content_filter".
         usage: Token counts, None where the engine gives none.
+        prompt_ids: The token ids that the engine read, None where it tells none.
+        sampled_ids: The token ids that it sampled, the one that ended the reply
+            included; None where it tells none.
+        logprobs: The natural log-probability of each sampled id when it was drawn.
     """
 
     message: Mapping[str, Any] | str
     finish_reason: str = "stop"
     usage: Usage | None = None
+    prompt_ids: Sequence[int] | None = None
+    sampled_ids: Sequence[int] | None = None
+    logprobs: Sequence[float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

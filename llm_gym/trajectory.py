@@ -21,12 +21,14 @@ from llm_gym.errors import FormatError
 from llm_gym.messages import Message, ToolSchema, Usage
 from llm_gym.shapes import dump, shape_of
 from llm_gym.tasks import Task
+from llm_gym.tokens.trace import TokenRecord
 from llm_gym.validation import SchemaValidator
 
 __all__ = [
     "SCHEMA_VERSION",
     "CallRecord",
     "CallStatus",
+    "Certificate",
     "RunInfo",
     "Score",
     "StopReason",
@@ -191,6 +193,25 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """Hashes that tie an episode's tokens to its messages; all are SHA-256.
+
+    Attributes:
+        tokenizer: Of the tokenizer.
+        template: Of its chat template.
+        ids: Of all token ids.
+        mask: Of which of them were sampled.
+        digest: The trajectory's digest.
+    """
+
+    tokenizer: str
+    template: str
+    ids: str
+    mask: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trajectory:
     """The record of an episode, finished or not.
 
@@ -210,6 +231,8 @@ class Trajectory:
         run: See `RunInfo`.
         timing: See `Timing`.
         task_hash: Hash of the task's content: one id with two contents shows.
+        tokens: The exact tokens, where the policy told them; not part of the digest.
+        certificate: What `llm-gym verify` holds the record to; not part of the digest.
     """
 
     env_id: str
@@ -227,6 +250,8 @@ class Trajectory:
     run: RunInfo | None = None
     timing: Timing | None = None
     task_hash: str = ""
+    tokens: TokenRecord | None = None
+    certificate: Certificate | None = None
 
     @property
     def messages(self) -> list[Message]:
@@ -266,7 +291,10 @@ class Trajectory:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all but `run` and `timing`, in hexadecimal."""
+        """SHA-256 of what id, seed and replies determine, in hexadecimal.
+
+        `run`, `timing`, `tokens` and `certificate` are not in it.
+        """
         return _digest(dump(self))
 
     def to_json(self) -> str:
@@ -311,6 +339,20 @@ class Trajectory:
         """Return the trajectory with the circumstances of its run."""
         return replace(self, run=run, timing=timing)
 
+    def with_tokens(self, tokens: TokenRecord) -> Trajectory:
+        """Return the trajectory with its tokens and the certificate of both."""
+        certificate = Certificate(
+            tokens.tokenizer_hash,
+            tokens.template_hash,
+            tokens.ids_hash,
+            tokens.mask_hash,
+            self.digest,
+        )
+        return replace(self, tokens=tokens, certificate=certificate)
+
+
+_NOT_HASHED = frozenset({"run", "timing", "tokens", "certificate"})
+
 
 @cache
 def _form() -> tuple[SchemaValidator, Callable[[Any], Any]]:
@@ -331,5 +373,5 @@ def _read_body(text: str) -> dict[str, Any]:
 
 
 def _digest(body: Mapping[str, Any]) -> str:
-    hashed = {k: v for k, v in body.items() if k not in ("run", "timing")}
+    hashed = {k: v for k, v in body.items() if k not in _NOT_HASHED}
     return hashlib.sha256(jsontext.canonical(hashed).encode()).hexdigest()

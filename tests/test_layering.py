@@ -11,10 +11,10 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "llm_gym"
 LAYERS = (
     "errors jsontext messages replies spaces validation shapes",
-    "tools tasks trajectory transcript fingerprint verifiers dispatch episode",
-    "env",
+    "tools tasks tokens trajectory transcript fingerprint verifiers dispatch episode",
+    "env vector",
     "registration",
-    "envs policies",
+    "envs wrappers policies testing",
     "rollouts",
     "__init__",
     "checks",
@@ -139,7 +139,7 @@ def test_every_part_of_the_package_has_a_layer():
             "policies.a: imports torch.nn at module level",
         ),
         (
-            "env",
+            "env vector",
             "try:\n    from transformers import x\nexcept E: ...",
             "env: imports transf",
         ),

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from llm_gym.env import ToolEnv
 from llm_gym.messages import ChatRequest, Reply
+from llm_gym.tokens.trace import TokenTrace
 
 __all__ = ["EnvPolicy", "Policy", "bound", "policy_name"]
 
@@ -18,12 +19,15 @@ class Policy(Protocol):
     the calls that are waiting.
     """
 
-    async def reply(self, request: ChatRequest, trace: object | None = None) -> Reply:
+    async def reply(
+        self, request: ChatRequest, trace: TokenTrace | None = None
+    ) -> Reply:
         """Reply to a request.
 
         Args:
             request: The observation, not to be changed.
-            trace: The episode's token record, None where none is kept.
+            trace: The episode's token record, to which a policy that knows its token
+                ids appends what it read and sampled; None where none is kept.
 
         Returns:
             The reply, with what the engine knows of it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from llm_gym.env import ToolEnv
 from llm_gym.messages import ChatRequest, Reply
 from llm_gym.policies.base import Policy
+from llm_gym.tokens.trace import TokenTrace
 
 __all__ = ["OraclePolicy"]
 
@@ -21,6 +22,8 @@ class _Bound:
     def __init__(self, env: ToolEnv) -> None:
         self._env = env
 
-    async def reply(self, request: ChatRequest, trace: object | None = None) -> Reply:
+    async def reply(
+        self, request: ChatRequest, trace: TokenTrace | None = None
+    ) -> Reply:
         """Return the oracle's reply."""
         return Reply(self._env.oracle())

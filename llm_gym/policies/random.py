@@ -8,6 +8,7 @@ from llm_gym.env import ToolEnv
 from llm_gym.messages import ChatRequest, Reply
 from llm_gym.policies.base import Policy
 from llm_gym.spaces import ReplySpace
+from llm_gym.tokens.trace import TokenTrace
 
 __all__ = ["RandomPolicy"]
 
@@ -33,6 +34,8 @@ class _Bound:
     def __init__(self, space: ReplySpace) -> None:
         self._space = space
 
-    async def reply(self, request: ChatRequest, trace: object | None = None) -> Reply:
+    async def reply(
+        self, request: ChatRequest, trace: TokenTrace | None = None
+    ) -> Reply:
         """Return a sample of the action space."""
         return Reply(self._space.sample())

@@ -8,6 +8,7 @@ from typing import Any
 
 from llm_gym.env import ToolEnv
 from llm_gym.messages import ChatRequest, Message, Reply
+from llm_gym.tokens.trace import TokenTrace
 
 __all__ = ["ScriptedPolicy"]
 
@@ -44,7 +45,9 @@ class ScriptedPolicy:
         bound._before = _replies_in(env.trajectory.prompt)
         return bound
 
-    async def reply(self, request: ChatRequest, trace: object | None = None) -> Reply:
+    async def reply(
+        self, request: ChatRequest, trace: TokenTrace | None = None
+    ) -> Reply:
         """Return the next line of the script."""
         if callable(self._script):
             line = self._script(request)

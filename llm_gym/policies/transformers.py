@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from llm_gym.errors import require
 from llm_gym.messages import ChatRequest, Reply, Usage
-from llm_gym.policies.chat_template import ChatTemplate
 from llm_gym.policies.embedded import ModelNotFoundError, embedded_model_path
 from llm_gym.policies.gather import Call, Gatherer
 from llm_gym.policies.prefill import batch_inputs
 from llm_gym.policies.sampling import RowKeys, RowSampler, Sampling
+from llm_gym.tokens.chat_template import ChatTemplate
+from llm_gym.tokens.trace import TokenTrace
 
 if TYPE_CHECKING:
     import torch
@@ -119,7 +120,9 @@ class TransformersPolicy:
             self._generate, limit=max_batch_size, name=self.name
         )
 
-    async def reply(self, request: ChatRequest, trace: object | None = None) -> Reply:
+    async def reply(
+        self, request: ChatRequest, trace: TokenTrace | None = None
+    ) -> Reply:
         """Reply to a request.
 
         Args:

@@ -7,10 +7,9 @@ import pytest
 
 from llm_gym.errors import LLMGymError, MissingDependencyError
 from llm_gym.messages import ChatRequest
-from llm_gym.policies import chat_template
-from llm_gym.policies.chat_template import ChatTemplate, ChatTemplateError
-from llm_gym.policies.chat_text import tools_text
-from tests.policies.test_chat_text import HISTORY
+from llm_gym.tokens import chat_template
+from llm_gym.tokens.chat_template import ChatTemplate, ChatTemplateError
+from llm_gym.tokens.chat_text import tools_text
 from tests.policies.tiny import (
     ADD,
     CALLS_APART,
@@ -24,6 +23,7 @@ from tests.policies.tiny import (
     ask,
     tiny_tokenizer,
 )
+from tests.tokens.test_chat_text import HISTORY
 
 CALLING: ChatRequest = {"messages": HISTORY, "tools": [ADD]}
 

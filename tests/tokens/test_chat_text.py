@@ -4,14 +4,14 @@ import copy
 import json
 
 from llm_gym.messages import Message, WireToolCall
-from llm_gym.policies.chat_text import (
+from llm_gym.replies import read_reply
+from llm_gym.tokens.chat_text import (
     fold_system,
     merge_repeats,
     native_messages,
     text_messages,
     tools_text,
 )
-from llm_gym.replies import read_reply
 from tests.policies.tiny import ADD
 
 

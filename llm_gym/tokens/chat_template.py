@@ -14,14 +14,14 @@ from typing import Any
 
 from llm_gym.errors import LLMGymError, require
 from llm_gym.messages import ChatRequest, Message, ToolSchema
-from llm_gym.policies.chat_text import (
+from llm_gym.replies import read_reply
+from llm_gym.tokens.chat_text import (
     ChatMessage,
     fold_system,
     merge_repeats,
     native_messages,
     text_messages,
 )
-from llm_gym.replies import read_reply
 
 __all__ = ["ChatTemplate", "ChatTemplateError", "TemplateTraits"]
 
