@@ -237,10 +237,11 @@ def test_a_reply_cut_off_by_its_length_runs_nothing_and_truncates(vault):
     assert "opened" not in vault.state
 
 
-def test_thinking_is_recorded_and_not_shown(vault):
+def test_thinking_is_shown_apart_from_the_content(vault):
     observation, *_ = vault.step("<think>hm</think>" + call("roll"))
-    assert "hm" not in str(observation)
-    assert vault.trajectory.turns[0].reply["reasoning_content"] == "hm"
+    reply = observation["messages"][-2]
+    assert (reply["content"], reply["reasoning_content"]) == ("", "hm")
+    assert vault.trajectory.turns[0].reply is reply
 
 
 @pytest.mark.parametrize(
