@@ -23,8 +23,6 @@ from llm_gym.episode import (
     Snapshot,
     plain_kwargs,
     start_messages,
-    tool_message,
-    user_message,
     with_reasoning,
 )
 from llm_gym.errors import DefinitionError, EnvironmentFault, SnapshotError
@@ -39,7 +37,6 @@ from llm_gym.trajectory import (
     Score,
     StopReason,
     Trajectory,
-    Turn,
     as_score,
 )
 from llm_gym.transcript import transcript
@@ -61,6 +58,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
     * `outcome()`: what `verify` must know of the final state, recorded with the
       trajectory so that a stored one can be judged again.
     * `oracle()`: the best next reply, for `llm-gym check` and for baselines.
+    * `blocking`: whether steps wait, for a network say; None if async tools alone do.
 
     All that changes during an episode lives in `self.state`; randomness comes from
     `self.np_random`, or from `self.task.rng()` where it belongs to the task.
@@ -88,6 +86,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
     verifier: ClassVar[Verifier | None] = None
     system_prompt: ClassVar[str] = ""
     max_turns: int = 16
+    blocking: ClassVar[bool | None] = None
     tool_specs: ClassVar[Mapping[str, ToolSpec]] = {}
 
     _schemas: ClassVar[tuple[ToolSchema, ...]] = ()
@@ -118,9 +117,8 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             if limit is not None and not limit > 0:
                 raise ValueError(f"`{name}` must be positive, not {limit!r}")
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(
-                f'`render_mode` must be None or "ansi", not {render_mode!r}'
-            )
+            known = '`render_mode` must be None or "ansi"'
+            raise ValueError(f"{known}, not {render_mode!r}")
         self.render_mode = render_mode
         self.observation_space = ChatSpace(self._schemas)
         self.action_space = ReplySpace(self._schemas)
@@ -183,6 +181,11 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         return self._running(ended_too=True).task
 
     @property
+    def episode(self) -> Episode:
+        """The episode itself, for wrappers: what they change in it is on record."""
+        return self._running(ended_too=True)
+
+    @property
     def trajectory(self) -> Trajectory:
         """The record of the episode up to now."""
         return self._record(self._running(ended_too=True))
@@ -210,7 +213,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         drawn = self.np_random.integers(2**31) if seed is None else seed
         seed = operator.index(drawn)
         super().reset(seed=seed)
-        self._episode = episode = Episode(asked or Task(), seed)
+        self._episode = episode = Episode(asked or Task(), seed, tools=self._schemas)
         if asked is None:
             episode.task = self._draw_task()
         episode.task_hash = episode.task.content_hash()
@@ -245,7 +248,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         """
         episode = self._running()
         turn = len(episode.turns)
-        reply = read_reply(action, turn=turn, with_tools=bool(self._schemas))
+        reply = read_reply(action, turn=turn, with_tools=bool(episode.tools))
         try:
             reward, records = self._take_turn(episode, reply)
         except BaseException as err:  # an interrupt too leaves half a turn behind
@@ -266,7 +269,8 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             seed: What `reset` will be given.
             task_id: The task that will be asked for, "" if one is drawn.
         """
-        self._episode = Episode(Task(id=task_id), seed, fault="no episode has begun")
+        fault = "no episode has begun"
+        self._episode = Episode(Task(task_id), seed, tools=self._schemas, fault=fault)
 
     def end(self, reason: StopReason) -> Score:
         """End the running episode from outside, as a wrapper may, and judge it.
@@ -289,9 +293,8 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
 
     def render(self) -> str | None:
         """Return the conversation as text if `render_mode` is "ansi"."""
-        if self.render_mode is None:
-            return None
-        return transcript(self._running(ended_too=True).messages)
+        shown = self.render_mode is not None
+        return transcript(self._running(ended_too=True).messages) if shown else None
 
     def close(self) -> None:
         """Release the event loop that async tools ran in."""
@@ -338,41 +341,25 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         """Run one turn on the episode; return its reward and its calls."""
         message = with_reasoning(reply)
         episode.messages.append(message)
-        known = len(episode.messages)
         if reply.finish_reason == "length":
             why = "this call did not run: the reply was cut off by its length limit"
             done = Dispatched(refuse_all(reply.calls, why), False)
             answer = Response(stop=StopReason.REPLY_LENGTH)
         elif reply.calls:
-            done = self._dispatch(reply)
+            done = self._dispatch(reply, episode)
             answer = Response(stop=StopReason.TOOL if done.ends_episode else None)
         else:
             done, answer = Dispatched((), False), self._ask_respond(reply)
-        for record in done.records:
-            episode.messages.append(tool_message(record))
-            episode.tool_errors += record.status != "ok"
-        if answer.message is not None:
-            episode.messages.append(user_message(answer.message))
-        episode.turns.append(
-            Turn(
-                message,
-                done.records,
-                tuple(episode.messages[known:]),
-                float(answer.reward) + sum(record.reward for record in done.records),
-                reply.finish_reason,
-                reply.usage,
-            )
-        )
-        episode.tokens += reply.usage.completion_tokens if reply.usage else 0
+        episode.add_turn(message, reply, done.records, answer)
         episode.stop = answer.stop or self._spent(episode)
         if episode.stop is not None:
             self._judge(episode)
         return episode.turns[-1].reward, done.records
 
-    def _dispatch(self, reply: ReadReply) -> Dispatched:
+    def _dispatch(self, reply: ReadReply, episode: Episode) -> Dispatched:
         return dispatch(
             self,
-            self.tool_specs,
+            episode.allowed(self.tool_specs),
             reply.calls,
             run_async=self._loop.run,
             fault=self._fault,
@@ -419,9 +406,9 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
         return score
 
     def _observe(self, episode: Episode) -> ChatRequest:
-        if not self._schemas:
+        if not episode.tools:
             return {"messages": list(episode.messages)}
-        return {"messages": list(episode.messages), "tools": list(self._schemas)}
+        return {"messages": list(episode.messages), "tools": list(episode.tools)}
 
     def _record(self, episode: Episode) -> Trajectory:
         return Trajectory(
@@ -431,7 +418,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
             task=episode.task,
             seed=episode.seed,
             prompt=episode.prompt,
-            tools=self._schemas,
+            tools=episode.tools,
             turns=tuple(episode.turns),
             stop_reason=episode.stop,
             outcome=episode.outcome,

@@ -285,6 +285,11 @@ class Trajectory:
         return self.score is not None and self.score.value >= 1.0
 
     @property
+    def sampled_tokens(self) -> int:
+        """How many tokens its replies sampled, as far as they told."""
+        return sum(turn.usage.completion_tokens for turn in self.turns if turn.usage)
+
+    @property
     def tool_errors(self) -> int:
         """How many calls did not succeed."""
         return sum(call.status != "ok" for call in self.calls)

@@ -11,7 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "llm_gym"
 LAYERS = (
     "errors jsontext messages replies spaces validation shapes",
-    "tools tasks tokens trajectory transcript fingerprint verifiers dispatch episode",
+    "tools tasks tokens trajectory transcript fingerprint verifiers dispatch episode"
+    " threads",
     "env vector",
     "registration",
     "envs wrappers policies testing",

@@ -9,8 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from llm_gym.cli.common import add_env_options, add_json_option, make_env, print_json
 from llm_gym.cli.common import env_kwargs as kwargs_of
 from llm_gym.policies import (
@@ -47,7 +45,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--temperature", type=float, default=0.7, metavar="T")
     parser.add_argument("--episodes", type=int, default=16, metavar="N")
     parser.add_argument("--group-size", type=int, default=1, metavar="N")
-    parser.add_argument("--num-envs", type=int, default=16, metavar="N")
+    parser.add_argument("--concurrency", type=int, default=16, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="the file (default: in rollouts/)")
     add_json_option(parser)
@@ -67,18 +65,18 @@ def _run(options: argparse.Namespace) -> int:
         episodes=options.episodes,
         group_size=options.group_size,
         seed=options.seed,
-        num_envs=options.num_envs,
+        concurrency=options.concurrency,
         env_kwargs=kwargs_of(options),
+        progress=not options.json,
     )
-    with TrajectoryWriter(path) as writer, _bar(options) as bar:
+    with TrajectoryWriter(path) as writer:
         try:
             for trajectory in episodes:
                 writer.write(trajectory)
                 kept.append(trajectory)
-                _advance(bar, kept, time.perf_counter() - started)
         except KeyboardInterrupt:
             interrupted = True
-            tqdm.write(f"interrupted after {len(kept)} episodes", file=sys.stderr)
+            print(f"interrupted after {len(kept)} episodes", file=sys.stderr)
     summary = summarize(kept, time.perf_counter() - started)
     _print(options, summary, path)
     if interrupted:
@@ -106,25 +104,6 @@ def _free_path(env_id: str, policy: str) -> Path:
     while (path := Path("rollouts") / f"{name}_{number}.jsonl").exists():
         number += 1
     return path
-
-
-def _bar(options: argparse.Namespace) -> tqdm[Any]:
-    return tqdm(
-        total=options.episodes,
-        desc=options.id,
-        unit="episode",
-        disable=options.json,
-        dynamic_ncols=True,
-    )
-
-
-def _advance(bar: tqdm[Any], kept: list[Trajectory], seconds: float) -> None:
-    summary = summarize(kept, seconds)
-    bar.set_postfix_str(
-        f"reward {summary.mean_reward:.3f}, {summary.tokens_per_second:.0f} tokens/s, "
-        f"{summary.faults} faults"
-    )
-    bar.update()
 
 
 def _print(options: argparse.Namespace, summary: Summary, path: Path) -> None:

@@ -87,15 +87,10 @@ def summarize(trajectories: Iterable[Trajectory], seconds: float = 0.0) -> Summa
         tool_calls=_mean([sum(1 for _ in t.calls) for t in ended]),
         tool_errors=_mean([t.tool_errors for t in ended]),
         stop_reasons=dict(reasons.most_common()),
-        tokens=sum(_tokens(t) for t in everything),
+        tokens=sum(t.sampled_tokens for t in everything),
         seconds=seconds,
     )
 
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
-
-
-def _tokens(trajectory: Trajectory) -> int:
-    usages = (turn.usage for turn in trajectory.turns)
-    return sum(usage.completion_tokens for usage in usages if usage is not None)

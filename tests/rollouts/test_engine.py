@@ -91,10 +91,11 @@ def test_a_group_shares_its_start_and_groups_differ():
     assert records[0].digest != records[1].digest
 
 
-@pytest.mark.parametrize("num_envs", [1, 2, 5, 64])
-def test_the_same_seed_gives_the_same_bytes_however_many_run_at_once(num_envs):
+@pytest.mark.parametrize("concurrency", [1, 2, 5, 64])
+def test_the_same_seed_gives_the_same_bytes_however_many_run_at_once(concurrency):
     digests = [
-        r.digest for r in run(policy=RandomPolicy(), episodes=6, num_envs=num_envs)
+        r.digest
+        for r in run(policy=RandomPolicy(), episodes=6, concurrency=concurrency)
     ]
     assert digests == [r.digest for r in run(policy=RandomPolicy(), episodes=6)]
     assert digests != [r.digest for r in run(policy=RandomPolicy(), episodes=6, seed=1)]
@@ -111,7 +112,7 @@ def test_an_episode_is_had_again_from_its_record():
 
 def test_many_episodes_wait_for_one_policy_at_once():
     policy = Slow()
-    assert len(run(EchoEnv, policy, episodes=20, num_envs=8)) == 20
+    assert len(run(EchoEnv, policy, episodes=20, concurrency=8)) == 20
     assert policy.most == 8
 
 
@@ -156,7 +157,7 @@ def test_an_environment_is_an_id_a_class_or_a_function():
     ("arguments", "why"),
     [
         ({"episodes": 0}, "`episodes` must be at least 1, not 0"),
-        ({"num_envs": 0}, "`num_envs` must be at least 1"),
+        ({"concurrency": 0}, "`concurrency` must be at least 1"),
         ({"group_size": -1}, "`group_size` must be at least 1"),
         ({"episodes": 5, "group_size": 2}, "5 is none of 2"),
         ({"retries": -1}, "`retries` must be at least 0, not -1"),
@@ -200,7 +201,7 @@ def test_a_fault_of_the_environment_is_recorded_with_its_task_and_seed(where):
 
 def test_one_fault_touches_no_other_episode():
     policy = Failing({2, 3}, EnvironmentFault("the server is away"))
-    records = run(EchoEnv, policy, episodes=5, num_envs=1, retries=1)
+    records = run(EchoEnv, policy, episodes=5, concurrency=1, retries=1)
     assert [record.fault for record in records] == [
         None,
         "the server is away",
@@ -222,12 +223,12 @@ def test_one_fault_touches_no_other_episode():
         (lambda: gym.make("CartPole-v1"), LOOK, {}, TypeError),
     ],
 )
-@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("concurrency", [1, 3])
 def test_a_mistake_of_the_caller_is_raised_and_nothing_hangs(
-    env, policy, arguments, error, num_envs
+    env, policy, arguments, error, concurrency
 ):
     with pytest.raises(error):
-        list(rollout(env, policy, episodes=6, num_envs=num_envs, **arguments))
+        list(rollout(env, policy, episodes=6, concurrency=concurrency, **arguments))
 
 
 class Counting(EchoEnv):
@@ -247,9 +248,9 @@ class Counting(EchoEnv):
 @pytest.mark.parametrize("policy", [LOOK, Slow()])
 def test_every_environment_is_closed_if_the_reader_leaves(policy):
     Counting.open_now = 0
-    stream = rollout(Counting, policy, episodes=9, num_envs=3)
+    stream = rollout(Counting, policy, episodes=9, concurrency=3)
     next(stream)
-    assert Counting.open_now == 3
+    assert 1 <= Counting.open_now <= 3
     stream.close()
     assert Counting.open_now == 0
 
@@ -258,7 +259,7 @@ def test_every_environment_is_closed_if_one_breaks():
     Counting.open_now = 0
     policy = Failing({4}, RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
-        list(rollout(Counting, policy, episodes=9, num_envs=3))
+        list(rollout(Counting, policy, episodes=9, concurrency=3))
     assert policy.calls >= 4
     assert Counting.open_now == 0
 
@@ -271,7 +272,7 @@ def test_a_run_that_is_never_read_makes_no_environment():
 
 def test_a_slow_reader_holds_the_workers_back():
     policy = Failing(())
-    stream = rollout(EchoEnv, policy, episodes=1000, num_envs=2)
+    stream = rollout(EchoEnv, policy, episodes=1000, concurrency=2)
     next(stream)
     assert policy.calls < 20
     stream.close()
@@ -293,7 +294,7 @@ def test_arollout_may_be_left_early():
     Counting.open_now = 0
 
     async def inside():
-        stream = arollout(Counting, Slow(), episodes=50, num_envs=4)
+        stream = arollout(Counting, Slow(), episodes=50, concurrency=4)
         async for _ in stream:
             break
         await stream.aclose()
@@ -304,7 +305,7 @@ def test_arollout_may_be_left_early():
 
 def test_async_tools_run_in_rollouts():
     meet = call("meet", me="a", other="b") + call("meet", me="b", other="a")
-    for record in run(AsyncEnv, ScriptedPolicy([meet, "end"]), num_envs=4):
+    for record in run(AsyncEnv, ScriptedPolicy([meet, "end"]), concurrency=4):
         assert [c.result for c in record.calls] == ["a met b", "b met a"]
 
 
@@ -351,7 +352,7 @@ def test_a_fault_of_a_task_source_is_not_recorded_with_the_episode_before():
         EchoEnv,
         ScriptedPolicy(["hi"]),
         episodes=2,
-        num_envs=1,
+        concurrency=1,
         tasks=["hi", "ho"],
         env_kwargs={"tasks": source},
     )
@@ -375,7 +376,11 @@ class Refusing(gym.Wrapper):
 
 def test_a_fault_of_a_wrapper_is_not_recorded_with_the_episode_before():
     first, broken = run(
-        lambda: Refusing(AskEnv()), ScriptedPolicy(["bye"]), episodes=2, num_envs=1
+        lambda: Refusing(AskEnv()),
+        ScriptedPolicy(["bye"]),
+        episodes=2,
+        concurrency=1,
+        retries=0,
     )
     assert first.turns
     assert (broken.turns, broken.score) == ((), None)
@@ -409,6 +414,6 @@ def test_time_is_told_apart(monkeypatch):
             CLOCK.now += 2
             return Reply("hi")
 
-    monkeypatch.setattr("llm_gym.rollouts.engine.time.perf_counter", CLOCK)
+    monkeypatch.setattr("llm_gym.rollouts.player.time.perf_counter", CLOCK)
     (record,) = run(TimedEnv, Timed(), episodes=1)
     assert record.timing == Timing(policy_seconds=2.0, env_seconds=5.0)
