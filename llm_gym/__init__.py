@@ -23,8 +23,10 @@ from llm_gym.policies import Policy, ScriptedPolicy
 from llm_gym.registration import register_all
 from llm_gym.replies import ReadReply
 from llm_gym.rollouts.engine import arollout, rollout
+from llm_gym.rollouts.plan import Limits
 from llm_gym.spaces import ChatSpace, ReplySpace
 from llm_gym.tasks import GeneratedTasks, JsonlTasks, ListTasks, Task, TaskSource
+from llm_gym.tokens import TokenTrace
 from llm_gym.tools import ToolOutput, ToolSpec, tool
 from llm_gym.trajectory import CallRecord, Score, StopReason, Trajectory, Turn
 from llm_gym.verifiers import Rubric, Verifier
@@ -42,6 +44,7 @@ __all__ = [
     "GeneratedTasks",
     "JsonlTasks",
     "LLMGymError",
+    "Limits",
     "ListTasks",
     "Message",
     "MissingDependencyError",
@@ -58,6 +61,7 @@ __all__ = [
     "StopReason",
     "Task",
     "TaskSource",
+    "TokenTrace",
     "ToolCall",
     "ToolEnv",
     "ToolError",

@@ -21,8 +21,8 @@ from llm_gym.policies import (
     policy_name,
 )
 from llm_gym.rollouts.engine import rollout
-from llm_gym.rollouts.store import TrajectoryWriter
 from llm_gym.rollouts.summary import Summary, summarize
+from llm_gym.store import TrajectoryWriter
 from llm_gym.trajectory import Trajectory
 
 __all__ = ["add_parser"]

@@ -43,6 +43,7 @@ class Crew:
         self._error: BaseException | None = None
         self._taken = 0
         self._progress: Progress | None = None
+        self._closed = False
 
     async def next(self) -> Trajectory | None:
         """Return the next finished trajectory, None after the last.
@@ -70,6 +71,9 @@ class Crew:
 
     async def aclose(self) -> None:
         """Cancel what still runs, wait until it has ended, and close everything."""
+        if self._closed:
+            return
+        self._closed = True
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
             task.cancel()
