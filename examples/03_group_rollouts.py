@@ -10,8 +10,8 @@ from statistics import mean, pstdev
 
 from llm_gym import rollout
 from llm_gym.policies import RandomPolicy
-from llm_gym.rollouts.store import TrajectoryWriter, read_trajectories
 from llm_gym.rollouts.summary import summarize
+from llm_gym.store import TrajectoryWriter, read_trajectories
 
 path = Path(tempfile.mkdtemp()) / "groups.jsonl"
 with TrajectoryWriter(path) as writer:
