@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,10 @@ MODELS_OWN = {
 }
 """What a server answers because of what the model has said or read."""
 
-QUICK = EndpointLimits(
+ENDLESS = {Fault.SILENCE, Fault.SLOW_BODY}
+LIMITS = EndpointLimits(
     attempts=2,
-    attempt_seconds=0.5,
-    reply_seconds=2.0,
+    attempt_seconds=20.0,
     backoff_seconds=0.001,
     most_wait_seconds=0.01,
     body_bytes=100_000,
@@ -110,7 +110,7 @@ def endpoint_rows() -> Iterator[Row]:
             if fault.ids_only and api != "tokens":
                 continue
             once, always = (
-                _over_http(api, plan, tokenizer)
+                _over_http(api, plan, _limits(fault), tokenizer)
                 for plan in (FaultPlan([fault]), FaultPlan(always=fault))
             )
             yield Row(
@@ -123,11 +123,17 @@ def endpoint_rows() -> Iterator[Row]:
             )
 
 
-def _over_http(api: Any, faults: FaultPlan, tokenizer: Any) -> tuple[str, bool]:
+def _limits(fault: Fault) -> EndpointLimits:
+    return replace(LIMITS, attempt_seconds=0.3) if fault in ENDLESS else LIMITS
+
+
+def _over_http(
+    api: Any, faults: FaultPlan, limits: EndpointLimits, tokenizer: Any
+) -> tuple[str, bool]:
     known = tokenizer if api == "tokens" else None
     with LocalServer(["hello"], faults=faults, tokenizer=known) as server:
         policy = EndpointPolicy(
-            server.url, "any", api=api, limits=QUICK, tokenizer=known
+            server.url, "any", api=api, limits=limits, tokenizer=known
         )
         return outcome_of(policy)
 
@@ -287,9 +293,10 @@ _HEAD = """# What becomes of an episode when something breaks
 
 Written by `python -m tests.fault_matrix` from real runs, and held to them by
 `tests/test_fault_matrix.py`. The environment gives a reward of 1 for any reply that
-says something. Policies try a request twice; the engine tries an episode twice. A context
-that overflows and a filter that refuses are the model's own doing and have a reward; all
-else is a fault of the infrastructure, and no such fault ends as a reward of 0.
+says something. Policies try a request twice; the engine tries an episode twice. A
+context that overflows and a filter that refuses are the model's own doing and have a
+reward; all else is a fault of the infrastructure, and no such fault ends as a reward
+of 0.
 """
 
 
