@@ -14,9 +14,10 @@ from gymnasium.envs.registration import EnvSpec
 
 from llm_gym import jsontext
 from llm_gym.errors import DefinitionError
-from llm_gym.messages import Message, wire_name
+from llm_gym.messages import Message, ToolSchema, wire_name
 from llm_gym.replies import ReadReply, text_of
 from llm_gym.tasks import Task
+from llm_gym.tools import ToolSpec
 from llm_gym.trajectory import CallRecord, Score, StopReason, Turn
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "plain_kwargs",
     "start_messages",
     "tool_message",
+    "tool_name",
     "user_message",
     "with_reasoning",
 ]
@@ -75,6 +77,7 @@ class Episode:
         score: The verifier's judgement, None before the end.
         fault: What broke, None where nothing did.
         task_hash: Hash of the task's content.
+        tools: What the policy may call, as it is shown.
     """
 
     task: Task
@@ -92,6 +95,7 @@ class Episode:
     score: Score | None = None
     fault: str | None = None
     task_hash: str = ""
+    tools: tuple[ToolSchema, ...] = ()
 
     def elapsed(self) -> float:
         """Return the seconds of wall clock since `reset`, pauses left out."""
@@ -111,6 +115,45 @@ class Episode:
             state=copy.deepcopy(self.state),
             messages=list(self.messages),
             turns=list(self.turns),
+        )
+
+    def allowed(self, specs: Mapping[str, ToolSpec]) -> Mapping[str, ToolSpec]:
+        """Return those of an environment's tools that the policy may call."""
+        if len(self.tools) == len(specs):
+            return specs
+        return {name: specs[name] for name in map(tool_name, self.tools)}
+
+    def add_turn(
+        self,
+        message: Message,
+        reply: ReadReply,
+        records: tuple[CallRecord, ...],
+        answer: Response,
+    ) -> None:
+        """Append what the environment answers to a reply, and the turn.
+
+        Args:
+            message: The reply as the history shows it: its last message.
+            reply: The reply as it was read.
+            records: What came of its calls.
+            answer: What the environment says to it.
+        """
+        added = [tool_message(record) for record in records]
+        if answer.message is not None:
+            added.append(user_message(answer.message))
+        reward = float(answer.reward) + sum(record.reward for record in records)
+        self.messages += added
+        self.tool_errors += sum(record.status != "ok" for record in records)
+        self.tokens += reply.usage.completion_tokens if reply.usage else 0
+        self.turns.append(
+            Turn(
+                message,
+                records,
+                tuple(added),
+                reward,
+                reply.finish_reason,
+                reply.usage,
+            )
         )
 
     def info(self, records: Iterable[CallRecord]) -> dict[str, Any]:
@@ -183,6 +226,11 @@ def tool_message(record: CallRecord) -> Message:
         "name": wire_name(record.name),
         "content": record.result,
     }
+
+
+def tool_name(schema: ToolSchema) -> str:
+    """Return the name that a tool is called by."""
+    return schema["function"]["name"]
 
 
 def with_reasoning(reply: ReadReply) -> Message:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from gymnasium.error import ResetNeeded
 
-from llm_gym import DefinitionError, Score, StopReason, Task
+from llm_gym import DefinitionError, Reply, Response, Score, StopReason, Task, Usage
 from llm_gym.episode import (
     Episode,
     start_messages,
     tool_message,
+    tool_name,
     user_message,
     with_reasoning,
 )
 from llm_gym.replies import read_reply
 from llm_gym.trajectory import CallRecord
+from tests.sample_envs import VaultEnv
 
 RECORD = CallRecord("a", "look up!", "invalid", None, "{", "Error: no")
 
@@ -92,3 +95,34 @@ def test_reasoning_is_kept_for_the_record_only():
     reply = read_reply("<think>hm</think>yes")
     assert with_reasoning(reply) == {**reply.message, "reasoning_content": "hm"}
     assert with_reasoning(read_reply("yes")) == {"role": "assistant", "content": "yes"}
+
+
+def test_what_may_be_called_is_what_is_shown():
+    specs = VaultEnv.tool_specs
+    shown = tuple(spec.schema() for spec in specs.values())
+    assert Episode(Task("a"), 1, tools=shown).allowed(specs) == specs
+    left = Episode(Task("a"), 1, tools=shown[1:2]).allowed(specs)
+    assert list(left) == [tool_name(shown[1])]
+    assert Episode(Task("a"), 1).allowed(specs) == {}
+
+
+def test_a_turn_holds_what_the_environment_answers():
+    episode = Episode(Task("a"), 1)
+    reply = read_reply(Reply("hi", usage=Usage(1, 5)))
+    episode.messages.append(reply.message)
+    episode.add_turn(reply.message, reply, (RECORD,), Response("well", reward=0.5))
+    (turn,) = episode.turns
+    assert [message["role"] for message in turn.added] == ["tool", "user"]
+    assert episode.messages == [reply.message, *turn.added]
+    assert (turn.reward, episode.tokens, episode.tool_errors) == (0.5, 5, 1)
+
+
+def test_wrappers_change_the_episode_itself():
+    env = VaultEnv()
+    with pytest.raises(ResetNeeded, match="no episode has begun"):
+        _ = env.episode
+    env.reset(seed=1)
+    env.episode.prompt = (user_message("changed"),)
+    env.episode.tools = env.episode.tools[:1]
+    assert env.trajectory.prompt[0]["content"] == "changed"
+    assert len(env.trajectory.tools) == len(env.step("hi")[0]["tools"]) == 1

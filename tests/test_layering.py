@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "llm_gym"
 LAYERS = (
     "errors jsontext messages replies spaces validation shapes",
     "tools tasks tokens trajectory transcript fingerprint verifiers dispatch episode"
-    " threads",
+    " store threads",
     "env vector",
     "registration",
     "envs wrappers policies testing",

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from llm_gym.cli.common import add_json_option, coloured, print_json
-from llm_gym.rollouts.store import read_trajectories
+from llm_gym.store import read_trajectories
 from llm_gym.trajectory import Trajectory
 from llm_gym.transcript import printable, transcript
 

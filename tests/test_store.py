@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import threading
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llm_gym import EnvironmentFault, FormatError
-from llm_gym.rollouts import store
-from llm_gym.rollouts.store import TrajectoryWriter, read_trajectories
+from llm_gym import EnvironmentFault, FormatError, store
+from llm_gym.store import TrajectoryWriter, read_trajectories
 from tests.envs.driving import call, play
 from tests.sample_envs import VaultEnv
 
@@ -145,3 +146,22 @@ def test_a_really_full_disk_is_a_fault():
         pytest.raises(EnvironmentFault, match="No space"),
     ):
         writer.write(RECORDS[0])
+
+
+def test_a_writer_waits_while_another_writes(tmp_path):
+    path = tmp_path / "rollouts.jsonl"
+    first = TrajectoryWriter(path)
+    first.write(RECORDS[0])
+    with path.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        opening = threading.Thread(target=lambda: TrajectoryWriter(path).close())
+        writing = threading.Thread(target=first.write, args=[RECORDS[1]])
+        for thread in (opening, writing):
+            thread.start()
+            thread.join(0.05)
+            assert thread.is_alive()
+        assert path.read_bytes() == LINES[0]
+    opening.join(5)
+    writing.join(5)
+    first.close()
+    assert list(read_trajectories(path)) == RECORDS[:2]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +20,8 @@ class TrajectoryWriter:
     """Appends trajectories to a file, each with one write.
 
     What was interrupted leaves at most one torn line at the end; opening the file again
-    cuts it off.
+    cuts it off. Several writers, in several processes too, may share a file: it is
+    locked while one of them writes.
 
     Args:
         path: The file; its folder is made if there is none.
@@ -30,9 +33,10 @@ class TrajectoryWriter:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(self.path)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
         self._file: int | None = os.open(self.path, flags, 0o644)
+        with _locked(self._file):  # else it could cut what another is writing
+            _cut_torn_line(self.path)
 
     def write(self, trajectory: Trajectory) -> None:
         """Append one trajectory."""
@@ -40,11 +44,13 @@ class TrajectoryWriter:
             raise ValueError(f"the writer of {str(self.path)!r} is closed")
         line = trajectory.to_json().encode() + b"\n"
         try:
-            written = os.write(self._file, line)
+            with _locked(self._file):
+                written = os.write(self._file, line)
+                if written != len(line):
+                    os.ftruncate(self._file, os.fstat(self._file).st_size - written)
         except OSError as err:
             raise EnvironmentFault(f"cannot write {str(self.path)!r}: {err}") from err
         if written != len(line):
-            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
             raise EnvironmentFault(
                 f"the disk took {written} of {len(line)} bytes of a trajectory; "
                 f"{str(self.path)!r} holds all before it"
@@ -84,6 +90,15 @@ def read_trajectories(path: str | Path) -> Iterator[Trajectory]:
                     raise FormatError(f"{path}, line {number}: {err}") from err
     except (OSError, UnicodeDecodeError) as err:
         raise FormatError(f"{str(path)!r} cannot be read: {err}") from err
+
+
+@contextmanager
+def _locked(file: int) -> Iterator[None]:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _cut_torn_line(path: Path) -> None:
