@@ -171,12 +171,14 @@ class RunInfo:
         episode: The episode's number in its run, from 0.
         group: The number of its group, from 0.
         attempts: How often it was started; more than 1 after a fault.
+        wrappers: The wrappers around the environment, the inmost first.
     """
 
     policy: str = ""
     episode: int = 0
     group: int = 0
     attempts: int = 1
+    wrappers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,7 @@ class Player:
                 fault = _too_long("the episode", self._plan.limits.episode)
             else:
                 stage.failed = False
+            run = replace(run, wrappers=stage.wrappers)
             record = stage.tool_env.trajectory.with_run(run, clock.timing())
         if fault is not None:
             return replace(record, fault=fault, stop_reason=None, score=None)
@@ -175,6 +176,7 @@ class _Stage:
         self.env = env
         self.tool_env = inner
         self.blocks = blocks(inner)
+        self.wrappers = _wrappers(env)
         self.failed = True
         self.work: Future[Any] | None = None
 
@@ -192,6 +194,18 @@ class _Stage:
         if (terminated or truncated) and self.tool_env.trajectory.stop_reason is None:
             self.tool_env.end(StopReason.GOAL if terminated else StopReason.MAX_TURNS)
         return result
+
+
+def _wrappers(env: gym.Env[Any, Any]) -> tuple[str, ...]:
+    """Return the names of what was put around an environment, the inmost first."""
+    names: list[str] = []
+    while isinstance(env, gym.Wrapper):
+        names.append(type(env).__name__)
+        env = env.env
+    return tuple(name for name in reversed(names) if name not in _HARMLESS)
+
+
+_HARMLESS = {"OrderEnforcing", "PassiveEnvChecker"}  # `gym.make` adds them
 
 
 def _too_long(what: str, seconds: float | None) -> str:

@@ -25,6 +25,7 @@ from llm_gym import (
 )
 from llm_gym.rollouts.crew import Crew
 from llm_gym.rollouts.plan import Limits
+from llm_gym.wrappers import RewardScale, TurnLimit
 from tests.envs.driving import call
 from tests.rollouts.test_plan import plan
 from tests.sample_envs import EchoEnv
@@ -345,6 +346,16 @@ def test_tokens_are_kept_with_their_certificate():
     assert (segment.ids, segment.mask) == ((1, 2, 3), (0, 0, 1))
     assert record.certificate.digest == record.digest
     assert record.certificate.ids == record.tokens.ids_hash
+
+
+def test_the_wrappers_around_an_environment_are_recorded():
+    hello = ScriptedPolicy(["hi"])
+    (record,) = rollout(
+        lambda: TurnLimit(RewardScale(EchoEnv(), 2), 3), hello, episodes=1
+    )
+    assert record.run.wrappers == ("RewardScale", "TurnLimit")
+    (record,) = rollout("llmgym/SingleTool-v0", hello, episodes=1)
+    assert record.run.wrappers == ()
 
 
 def test_progress_is_shown_when_asked(capsys):
