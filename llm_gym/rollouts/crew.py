@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from operator import attrgetter
 
+from llm_gym.rollouts.collector import CalmCollector
 from llm_gym.rollouts.plan import Plan
 from llm_gym.rollouts.player import Player
 from llm_gym.rollouts.progress import Progress
@@ -44,6 +45,7 @@ class Crew:
         self._taken = 0
         self._progress: Progress | None = None
         self._closed = False
+        self._collector = CalmCollector(min(plan.concurrency, plan.episodes))
 
     async def next(self) -> Trajectory | None:
         """Return the next finished trajectory, None after the last.
@@ -79,6 +81,7 @@ class Crew:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._player.close()
+        self._collector.close()
         if self._progress is not None:
             self._progress.close()
 
@@ -93,6 +96,7 @@ class Crew:
     async def _work(self) -> None:
         for number in self._numbers:
             await self._room.acquire()
+            self._collector.began()
             self._deliver(await self._player.play(number))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
