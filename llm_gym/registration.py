@@ -21,4 +21,8 @@ def register_all() -> None:
     """Register every environment with Gymnasium; ids that it knows are left alone."""
     for env_id, entry_point in ENVIRONMENTS.items():
         if env_id not in gym.registry:
-            gym.register(env_id, entry_point=entry_point)
+            gym.register(
+                env_id,
+                entry_point=entry_point,
+                vector_entry_point=f"llm_gym.vector:{env_id}",
+            )

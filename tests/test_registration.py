@@ -9,11 +9,13 @@ import sys
 import gymnasium as gym
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import SyncVectorEnv
 
 from llm_gym import ToolEnv, Trajectory
 from llm_gym.policies.oracle import OraclePolicy
 from llm_gym.policies.random import RandomPolicy
 from llm_gym.registration import ENVIRONMENTS, register_all
+from llm_gym.vector import ChatVectorEnv
 from tests.envs.driving import drive, make, play
 
 each_id = pytest.mark.parametrize("env_id", sorted(ENVIRONMENTS))
@@ -80,8 +82,10 @@ def test_an_environment_is_solved_by_its_oracle_and_not_by_silence(env_id):
 
 @each_id
 def test_an_environment_is_made_in_vectors(env_id):
-    envs = gym.make_vec(env_id, 2, vectorization_mode="sync")
-    observations, _ = envs.reset(seed=5)
     single, _ = make(env_id).reset(seed=6)
-    assert observations[1] == single
-    envs.close()
+    for mode, kind in ((None, ChatVectorEnv), ("sync", SyncVectorEnv)):
+        envs = gym.make_vec(env_id, 2, vectorization_mode=mode)
+        assert type(envs) is kind
+        observations, _ = envs.reset(seed=5)
+        assert observations[1] == single
+        envs.close()

@@ -167,6 +167,19 @@ def test_a_pool_without_room_is_refused():
         Workers(0)
 
 
+def test_work_waits_for_a_thread_where_the_system_has_no_more(workers, monkeypatch):
+    assert workers.submit(len, "ab").result(5) == 2
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    futures = [workers.submit(len, "ab") for _ in range(9)]
+    assert [future.result(5) for future in futures] == [2] * 9
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        Workers(2, "none").submit(len, "")
+
+
 def test_a_forgotten_pool_finishes_its_work_and_ends():
     pool = Workers(2, "forgotten")
     future = pool.submit(len, "abc")
@@ -179,7 +192,9 @@ def test_a_forgotten_pool_finishes_its_work_and_ends():
 def test_a_hung_thread_does_not_hold_the_interpreters_end():
     code = (
         "import time; from llm_gym.threads import Workers;"
-        "pool = Workers(2); pool.submit(time.sleep, 600); print(pool.close())"
+        "pool = Workers(2); hung = pool.submit(time.sleep, 600)\n"
+        "while not hung.running(): time.sleep(0.001)\n"
+        "print(pool.close())"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code],

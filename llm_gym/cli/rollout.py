@@ -11,15 +11,8 @@ from typing import Any
 
 from llm_gym.cli.common import add_env_options, add_json_option, make_env, print_json
 from llm_gym.cli.common import env_kwargs as kwargs_of
-from llm_gym.policies import (
-    EnvPolicy,
-    OraclePolicy,
-    Policy,
-    RandomPolicy,
-    Sampling,
-    TransformersPolicy,
-    policy_name,
-)
+from llm_gym.cli.policy_options import add_policy_options, make_policy
+from llm_gym.policies import policy_name
 from llm_gym.rollouts.engine import rollout
 from llm_gym.rollouts.summary import Summary, summarize
 from llm_gym.store import TrajectoryWriter
@@ -32,17 +25,7 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser("rollout", help="run episodes of a policy")
     add_env_options(parser)
-    parser.add_argument(
-        "--policy",
-        choices=("transformers", "random", "oracle"),
-        default="transformers",
-        help="what acts (default: transformers, a language model)",
-    )
-    parser.add_argument(
-        "--model", help="a folder or a hub's name (default: the embedded SmolLM2-135M)"
-    )
-    parser.add_argument("--max-new-tokens", type=int, default=128, metavar="N")
-    parser.add_argument("--temperature", type=float, default=0.7, metavar="T")
+    add_policy_options(parser)
     parser.add_argument("--episodes", type=int, default=16, metavar="N")
     parser.add_argument("--group-size", type=int, default=1, metavar="N")
     parser.add_argument("--concurrency", type=int, default=16, metavar="N")
@@ -54,7 +37,7 @@ def add_parser(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     make_env(options).close()  # an unknown id is told before a model is loaded
-    policy = _policy(options)
+    policy = make_policy(options)
     path = options.out or _free_path(options.id, policy_name(policy))
     started = time.perf_counter()
     kept: list[Trajectory] = []
@@ -82,19 +65,6 @@ def _run(options: argparse.Namespace) -> int:
     if interrupted:
         return 130
     return 0 if summary.episodes else 1
-
-
-def _policy(options: argparse.Namespace) -> Policy | EnvPolicy:
-    if options.policy == "random":
-        return RandomPolicy(options.seed)
-    if options.policy == "oracle":
-        return OraclePolicy()
-    sampling = Sampling(
-        max_new_tokens=options.max_new_tokens,
-        temperature=options.temperature,
-        seed=options.seed,
-    )
-    return TransformersPolicy(options.model, sampling=sampling)
 
 
 def _free_path(env_id: str, policy: str) -> Path:

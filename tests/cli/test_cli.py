@@ -286,3 +286,31 @@ def test_closed_pipe_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llm_gym.cli.list_envs._run", closed)
     monkeypatch.setattr("os.dup2", lambda *_: 0)
     assert main(["list"]) == 0
+
+
+def test_rollout_of_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    testing = pytest.importorskip("llm_gym.testing")
+    monkeypatch.setenv("TEST_KEY", "secret-key")
+    path = tmp_path / "kept.jsonl"
+    with testing.LocalServer(["no idea"], key="secret-key", model="m") as server:
+        arguments = ["--base-url", server.url, "--model", "m", "--key-env", "TEST_KEY"]
+        arguments += ["--episodes", "2", "--out", str(path), "--json"]
+        assert main(["rollout", ID, *arguments]) == 0
+    records = list(read_trajectories(path))
+    assert [record.run.policy for record in records] == ["m", "m"]
+    assert "secret-key" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--policy", "endpoint"], "need each other"),
+        (["--policy", "random", "--base-url", "http://x/v1"], "need each other"),
+        (["--base-url", "http://x/v1"], "`--base-url` needs `--model`"),
+    ],
+)
+def test_rollout_refuses_options_that_do_not_go_together(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(["rollout", ID, *arguments]) == 2
+    assert message in capsys.readouterr().err
