@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "llm_gym"
 LAYERS = (
-    "errors jsontext messages replies spaces validation shapes",
+    "errors jsontext messages replies spaces validation shapes seeding",
     "tools tasks tokens trajectory transcript fingerprint verifiers dispatch episode"
     " store threads",
     "env vector",
@@ -30,6 +30,7 @@ STRANGERS = {
     ("wrappers", "envs"),
 }
 HEAVY = {"torch", "transformers", "vllm", "trl", "verl", "unsloth", "ray", "datasets"}
+HEAVY |= {"aiohttp"}
 
 
 def modules(root: Path) -> dict[str, ast.Module]:

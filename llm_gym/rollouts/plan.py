@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 
 from llm_gym.policies.base import EnvPolicy, Policy
+from llm_gym.seeding import draw_of_group, seed_of_group
 
 __all__ = ["EnvSource", "Limits", "Plan", "parse_mixture"]
 
@@ -132,21 +133,17 @@ class Plan:
         """Return which environment an episode plays in, the same for its group."""
         if len(self.mixture.makers) == 1:
             return 0
-        draw = self._seeds(episode)[1] / 2**32
+        draw = draw_of_group(self.seed, self.group(episode))
         return int(np.searchsorted(np.cumsum(self.mixture.shares)[:-1], draw, "right"))
 
     def reset_arguments(self, episode: int) -> dict[str, Any]:
         """Return what `reset` gets: the same for every member of a group."""
-        arguments: dict[str, Any] = {"seed": self._seeds(episode)[0] >> 1}
+        group = self.group(episode)
+        arguments: dict[str, Any] = {"seed": seed_of_group(self.seed, group)}
         if self.tasks is not None:
-            task_id = self.tasks[self.group(episode) % len(self.tasks)]
+            task_id = self.tasks[group % len(self.tasks)]
             arguments["options"] = {"task_id": task_id}
         return arguments
-
-    def _seeds(self, episode: int) -> list[int]:
-        """Return two numbers of 32 bits for an episode's group."""
-        seeds = np.random.SeedSequence([self.seed, self.group(episode)])
-        return [int(word) for word in seeds.generate_state(2)]
 
 
 def parse_mixture(env: EnvSource, env_kwargs: Mapping[str, Any] | None) -> Mixture:

@@ -14,6 +14,7 @@ import pytest
 from llm_gym import Trajectory, rollout
 from llm_gym.cli import main
 from llm_gym.registration import ENVIRONMENTS
+from llm_gym.store import read_trajectories
 
 ID = "llmgym/MultiStep-v0"
 

@@ -17,6 +17,7 @@ from llm_gym.dispatch import OwnLoop
 from llm_gym.env import ToolEnv
 from llm_gym.errors import EnvironmentFault
 from llm_gym.policies.base import EnvPolicy, Policy, bound, policy_name
+from llm_gym.seeding import seed_of_group
 from llm_gym.threads import Workers
 from llm_gym.tokens.trace import TokenTrace
 from llm_gym.trajectory import RunInfo, StopReason, Timing, Trajectory
@@ -223,9 +224,7 @@ class BatchedPolicy(ChatVectorWrapper):
         finished: asyncio.Queue[Trajectory | Exception],
     ) -> None:
         """Play the episodes of a group, each in its slot."""
-        words = np.random.SeedSequence([seed, number]).generate_state(1)
-        own_seed = int(words[0]) >> 1  # 31 bits, as the engine's
-        requests = await resets.begin(slots, own_seed)
+        requests = await resets.begin(slots, seed_of_group(seed, number))
 
         async def play(slot: int) -> None:
             episode = number * len(slots) + slot - slots.start
