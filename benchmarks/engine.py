@@ -131,7 +131,11 @@ def by_gem(steps: int) -> tuple[int, float]:
 
 def sleeping_tools() -> str:
     """Return the table of the first part."""
-    gym.register("bench/Sleep-v0", entry_point=SleepEnv, **_vector_entry())
+    gym.register(
+        "bench/Sleep-v0",
+        entry_point=SleepEnv,
+        vector_entry_point="llm_gym.vector:bench/Sleep-v0",
+    )
     same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
     sync = partial(SyncVectorEnv, **same_step)
     processes = partial(AsyncVectorEnv, shared_memory=False, **same_step)
@@ -157,10 +161,6 @@ def sleeping_tools() -> str:
         )
     headers = ["32 envs, sleeping tools", "steps/s", "ideal", "share of the ideal"]
     return tabulate(rows, headers, floatfmt=".1%", tablefmt="github")
-
-
-def _vector_entry() -> dict[str, str]:
-    return {"vector_entry_point": "llm_gym.vector:ChatVectorEnv"}
 
 
 EPISODES = 1_024
