@@ -100,7 +100,8 @@ class Reply:
         prompt_ids: The token ids that the engine read, None where it tells none.
         sampled_ids: The token ids that it sampled, the one that ended the reply
             included; None where it tells none.
-        logprobs: The natural log-probability of each sampled id when it was drawn.
+        logprobs: The natural log-probability of each sampled id, in the model's own
+            distribution: at temperature 1 and with nothing ruled out.
     """
 
     message: Mapping[str, Any] | str

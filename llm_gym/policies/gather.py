@@ -1,150 +1,209 @@
-"""Gathering the calls that wait in an event loop into batches for one engine.
+"""Bringing the calls that wait in event loops to one engine, and its answers back.
 
-Knows asyncio and one blocking function; knows nothing of models or chats.
+The engine works step by step in a thread of its own: calls join between steps while
+others are under way, and each answer goes out as soon as it is known. Knows asyncio
+and threads; knows nothing of models or chats.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from llm_gym.errors import PolicyFault
 
-__all__ = ["Call", "Gatherer"]
+__all__ = ["Call", "Engine", "Gatherer"]
 
 ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")
+T = TypeVar("T")
 
-# How often the loop turns before a batch is closed: callers that the last batch woke
-# get through a `gather` or a `wait_for` of their own and into the next one.
+# How often the loop turns before an engine at rest is woken: callers that were woken
+# together get through a `gather` or a `wait_for` of their own and start together.
 _GRACE_TICKS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Call(Generic[ItemT, AnswerT]):
     """One caller that waits.
 
     Attributes:
         item: What it asked.
         future: Where its answer goes.
+        loop: The event loop that it waits in.
     """
 
     item: ItemT
     future: asyncio.Future[AnswerT]
+    loop: asyncio.AbstractEventLoop
 
     @property
     def abandoned(self) -> bool:
         """Whether the caller went away; safe to read from any thread."""
-        return self.future.cancelled()
+        return self.future.cancelled() or self.loop.is_closed()
+
+    def settle(self, outcome: AnswerT | PolicyFault) -> None:
+        """Hand the caller its answer or its fault, from any thread."""
+        try:
+            self.loop.call_soon_threadsafe(self._settle, outcome)
+        except RuntimeError:  # the loop is closed: nobody waits
+            return
+
+    def _settle(self, outcome: AnswerT | PolicyFault) -> None:
+        if self.future.done():  # the caller went away
+            return
+        if isinstance(outcome, PolicyFault):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
 
 
-@dataclass(slots=True)
-class _Queue(Generic[ItemT, AnswerT]):
-    """The callers of one event loop and the task that serves them."""
+class Engine(Protocol[ItemT, AnswerT]):
+    """What a `Gatherer` drives, always in one and the same thread."""
 
-    calls: deque[Call[ItemT, AnswerT]] = field(default_factory=deque)
-    task: asyncio.Task[None] | None = None
+    def room(self, waiting: int) -> int:
+        """Return how many of the calls that wait it takes now, at most.
+
+        It may put calls off for a while to take several at once, but not if it is idle.
+        """
+        ...
+
+    def admit(self, calls: Sequence[Call[ItemT, AnswerT]]) -> None:
+        """Take calls, at most as many as `room` said."""
+        ...
+
+    def step(self) -> Sequence[tuple[Call[ItemT, AnswerT], AnswerT]]:
+        """Work for a moment and return the calls that are answered now.
+
+        Calls that were abandoned leave without an answer.
+        """
+        ...
+
+    def idle(self) -> bool:
+        """Whether no call is under way."""
+        ...
+
+    def clear(self) -> Sequence[Call[ItemT, AnswerT]]:
+        """Give up all calls, after an error, and return them."""
+        ...
 
 
 class Gatherer(Generic[ItemT, AnswerT]):
-    """Serves calls in batches, one batch at a time, in a thread of its own.
+    """Feeds one engine with the calls of any number of event loops.
 
-    Calls made in one iteration of the event loop share a batch, in their order, up to
-    the limit. Any number of event loops may use one gatherer, also one after another.
+    Calls are taken in the order in which they came. Those made in one iteration of an
+    event loop reach an engine at rest together.
 
     Args:
-        run: Answers a batch: one answer per call, in order. It blocks, and runs in
-            the gatherer's thread.
-        limit: The most calls in one batch.
-        name: What faults call the engine.
+        engine: The engine; it blocks, and runs in the gatherer's thread.
+        name: What faults call it.
     """
 
-    def __init__(
-        self,
-        run: Callable[[Sequence[Call[ItemT, AnswerT]]], Sequence[AnswerT]],
-        *,
-        limit: int,
-        name: str,
-    ) -> None:
-        self._run = run
-        self._limit = limit
+    def __init__(self, engine: Engine[ItemT, AnswerT], *, name: str) -> None:
+        self._engine = engine
         self._name = name
-        # One thread, always the same: one batch at a time, and OpenMP keeps one team.
+        # One thread, always the same, so that OpenMP keeps one team.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="llm_gym-policy")
-        self._queues: WeakKeyDictionary[
-            asyncio.AbstractEventLoop, _Queue[ItemT, AnswerT]
-        ] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+        self._working = False
+        self._calls: deque[Call[ItemT, AnswerT]] = deque()
+        self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
 
     async def ask(self, item: ItemT) -> AnswerT:
         """Wait for the answer to one item.
 
         Raises:
-            PolicyFault: The batch that the item was in failed.
+            PolicyFault: The engine failed while the item was under way.
         """
         loop = asyncio.get_running_loop()
-        queue = self._queues.setdefault(loop, _Queue())
-        call: Call[ItemT, AnswerT] = Call(item, loop.create_future())
-        queue.calls.append(call)
-        if queue.task is None:
-            queue.task = loop.create_task(self._serve(queue))
+        call: Call[ItemT, AnswerT] = Call(item, loop.create_future(), loop)
+        self._calls.append(call)
+        try:
+            for _ in range(_GRACE_TICKS):
+                if self._working:
+                    break
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            call.future.cancel()
+            raise
+        self._wake()
         return await call.future
 
-    async def _serve(self, queue: _Queue[ItemT, AnswerT]) -> None:
-        """Serve one loop's callers until none waits."""
-        batch: list[Call[ItemT, AnswerT]] = []
-        try:
-            while queue.calls:
-                for _ in range(_GRACE_TICKS):
-                    await asyncio.sleep(0)
-                batch = self._take(queue)
-                if batch:
-                    await self._answer(batch)
-        except asyncio.CancelledError:  # the loop is closing: nobody may hang
-            for call in (*batch, *queue.calls):
-                call.future.cancel()
-            queue.calls.clear()
-            raise
-        finally:
-            queue.task = None
+    def run_alone(self, function: Callable[[], T]) -> T:
+        """Run a function in the engine's thread while no call is under way.
 
-    def _take(self, queue: _Queue[ItemT, AnswerT]) -> list[Call[ItemT, AnswerT]]:
+        Calls under way are finished first; those that still wait are taken up after
+        it. Blocks until it has run; any thread may call, but for the engine's own.
+
+        Returns:
+            What the function returns; what it raises is raised.
+        """
+        future: Future[T] = Future()
+        self._jobs.append((future, function))
+        self._wake()
+        return future.result()
+
+    def _wake(self) -> None:
+        """Start the thread's work if it is at rest and there is some."""
+        with self._lock:
+            if self._working or not (self._calls or self._jobs):
+                return
+            self._working = True
+        self._executor.submit(self._work)
+
+    def _rests(self) -> bool:
+        """Whether nothing is left to do; the thread's work ends then."""
+        with self._lock:
+            self._working = bool(self._calls or self._jobs or not self._engine.idle())
+            return not self._working
+
+    def _work(self) -> None:
+        """Serve until nobody waits."""
+        while not self._rests():
+            if self._jobs and self._engine.idle():
+                self._run_job()
+            else:
+                self._serve([] if self._jobs else self._take())
+
+    def _run_job(self) -> None:
+        future, function = self._jobs.popleft()
+        try:
+            future.set_result(function())
+        except BaseException as err:  # noqa: BLE001  it is raised where it was asked
+            future.set_exception(err)
+
+    def _take(self) -> list[Call[ItemT, AnswerT]]:
+        """Take as many waiting calls as the engine has room for."""
         batch: list[Call[ItemT, AnswerT]] = []
-        while queue.calls and len(batch) < self._limit:
-            call = queue.calls.popleft()
+        room = self._engine.room(len(self._calls))
+        while self._calls and len(batch) < room:
+            call = self._calls.popleft()
             if not call.abandoned:
                 batch.append(call)
         return batch
 
-    async def _answer(self, batch: list[Call[ItemT, AnswerT]]) -> None:
-        loop = asyncio.get_running_loop()
-        outcome = await loop.run_in_executor(self._executor, self._attempt, batch)
-        for i, call in enumerate(batch):
-            if call.future.done():  # the caller went away
-                continue
-            if isinstance(outcome, Exception):
-                call.future.set_exception(self._fault(outcome))
-            else:
-                call.future.set_result(outcome[i])
+    def _serve(self, batch: list[Call[ItemT, AnswerT]]) -> None:
+        """Let the engine take a batch and work; no caller is left waiting if it fails.
 
-    def _attempt(
-        self, batch: list[Call[ItemT, AnswerT]]
-    ) -> Sequence[AnswerT] | Exception:
-        """Run a batch and return what it raises, so that no caller is left waiting."""
+        The broad except is the boundary of the engine.
+        """
         try:
-            answers = self._run(batch)
-            if len(answers) != len(batch):
-                raise ValueError(f"{len(answers)} answers for {len(batch)} calls")
-        except Exception as err:  # noqa: BLE001  the boundary of the engine
-            return err
-        return answers
+            if batch:
+                self._engine.admit(batch)
+            if not self._engine.idle():
+                for call, answer in self._engine.step():
+                    call.settle(answer)
+        except BaseException as err:  # noqa: BLE001  whatever it is, callers wait
+            self._fail({*self._engine.clear(), *batch}, err)
 
-    def _fault(self, err: Exception) -> PolicyFault:
-        """Make one caller's own fault: a shared exception would mix tracebacks."""
-        fault = PolicyFault(f"the policy `{self._name}` failed to generate: {err!r}")
-        fault.__cause__ = err
-        return fault
+    def _fail(self, calls: Iterable[Call[ItemT, AnswerT]], err: BaseException) -> None:
+        for call in calls:  # each its own fault: a shared one would mix tracebacks
+            text = f"the policy `{self._name}` failed to generate: {err!r}"
+            fault = PolicyFault(text)
+            fault.__cause__ = err
+            call.settle(fault)

@@ -1,92 +1,119 @@
-"""Laying prompts out as one batch, and reading what they share only once.
+"""In which order prompts are read, so that little is read twice and little is padded.
 
 Episodes of one environment begin with the same system prompt and tools, rollouts of
-one task with the same prompt: their keys and values are computed for one row and
-repeated. Knows token ids and the cache of transformers; samples nothing.
+one task with the same prompt: one row reads what several share, the others copy it.
+Knows token ids; knows no model.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from llm_gym.errors import require
 
-__all__ = ["batch_inputs", "shared_length"]
+__all__ = [
+    "LEAST_SHARED",
+    "Ids",
+    "as_ids",
+    "buckets",
+    "common_length",
+    "left_padded",
+    "split_round",
+]
 
-# Below this many tokens a separate pass for the shared part costs more than it saves.
-_LEAST_SHARED = 32
+Ids = npt.NDArray[np.int64]
+RowT = TypeVar("RowT")
+
+# Fewer shared tokens than these are read again: another pass costs more than it saves.
+LEAST_SHARED = 32
+# Rows whose lengths differ by no more than this, or by a quarter, share a pass.
+_SLACK = 16
 
 
-def batch_inputs(model: Any, prompts: Sequence[list[int]], pad: int) -> dict[str, Any]:
+def as_ids(ids: Sequence[int]) -> Ids:
+    """Return token ids as an array."""
+    return np.asarray(ids, dtype=np.int64)
+
+
+def common_length(one: Ids, other: Ids) -> int:
+    """Return how many tokens two rows have in common at their start."""
+    most = min(len(one), len(other))
+    differ = np.flatnonzero(one[:most] != other[:most])
+    return int(differ[0]) if len(differ) else most
+
+
+def split_round(prompts: Sequence[Ids], known: Sequence[int]) -> list[bool]:
+    """Say which prompts are read now, and which wait until another one was.
+
+    Args:
+        prompts: The prompts, in lexicographic order.
+        known: How many tokens of each are known already.
+
+    Returns:
+        For each whether it is read now. One waits if an earlier one that is read now
+        spares it many tokens; the first never waits.
+    """
+    now: list[bool] = []
+    leader: Ids | None = None
+    for prompt, start in zip(prompts, known, strict=True):
+        # In this order no other leader has more in common with it than the last one.
+        shared = 0 if leader is None else common_length(prompt[:-1], leader[:-1])
+        waits = shared - start >= LEAST_SHARED
+        now.append(not waits)
+        if not waits:
+            leader = prompt
+    return now
+
+
+def buckets(
+    rows: Sequence[RowT], length: Callable[[RowT], int], limit_tokens: int
+) -> list[list[RowT]]:
+    """Group rows of like length, so that padding stays below about a quarter.
+
+    Args:
+        rows: The rows.
+        length: How many tokens are to be read of one.
+        limit_tokens: The most tokens of a group, with its padding; a longer row is a
+            group of its own.
+    """
+    groups: list[list[RowT]] = []
+    longest = 0
+    for row in sorted(rows, key=length, reverse=True):
+        one = length(row)
+        alike = longest - one <= max(_SLACK, longest // 4)
+        if groups and alike and longest * (len(groups[-1]) + 1) <= limit_tokens:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+            longest = one
+    return groups
+
+
+def left_padded(
+    prompts: Sequence[Sequence[int]], pad: int, device: Any
+) -> dict[str, Any]:
     """Return the inputs of `generate` for a batch of prompts.
 
     Args:
-        model: A causal language model of transformers.
         prompts: The token ids of each row, none empty.
-        pad: The id that fills short rows; it is masked.
+        pad: The id that fills short rows at their left; it is masked.
+        device: Where the inputs go.
 
     Returns:
         `input_ids` and `attention_mask`, both `(B, T)` with `T` the longest prompt's
-        length, and `past_key_values` where the rows share enough: they hold the shared
-        part, and padding stands after it instead of at the left.
+        length.
     """
     torch = require("torch", extra="transformers")
-    shared = shared_length(prompts) if _can_share(model) else 0
-    if shared < _LEAST_SHARED:
-        shared = 0
     width = max(map(len, prompts))
-    ids, mask = [], []
-    for prompt in prompts:
-        missing = width - len(prompt)
-        ids.append([*prompt[:shared], *[pad] * missing, *prompt[shared:]])
-        mask.append([1] * shared + [0] * missing + [1] * (len(prompt) - shared))
-    inputs = {
-        "input_ids": torch.tensor(ids, device=model.device),
-        "attention_mask": torch.tensor(mask, device=model.device),
+    missing = [width - len(prompt) for prompt in prompts]
+    rows = zip(missing, prompts, strict=True)
+    ids = [[*[pad] * short, *prompt] for short, prompt in rows]
+    mask = [[0] * short + [1] * (width - short) for short in missing]
+    return {
+        "input_ids": torch.tensor(ids, device=device),
+        "attention_mask": torch.tensor(mask, device=device),
     }
-    if shared:
-        prefix = inputs["input_ids"][:1, :shared]
-        inputs["past_key_values"] = _read(model, prefix, len(prompts))
-    return inputs
-
-
-def shared_length(prompts: Sequence[list[int]]) -> int:
-    """Return how many tokens all rows begin with, at least one short of each row.
-
-    A single row shares nothing.
-    """
-    if len(prompts) == 1:
-        return 0
-    low, high = min(prompts), max(prompts)  # all others lie between the two
-    most = min(map(len, prompts)) - 1
-    return next((i for i in range(most) if low[i] != high[i]), most)
-
-
-def _can_share(model: Any) -> bool:
-    """Whether the model's cache is plain enough to be repeated and padded after."""
-    transformers = require("transformers", extra="transformers")
-    config = model.config.get_text_config()
-    if getattr(config, "_attn_implementation", None) not in {"eager", "sdpa"}:
-        return False
-    if getattr(model.generation_config, "cache_implementation", None) is not None:
-        return False
-    layers = transformers.DynamicCache(config=config).layers
-    # No layer, where a release makes them lazily, tells nothing; a window would count
-    # the padding, and a recurrent state would read it.
-    return bool(layers) and all(type(x).__name__ == "DynamicLayer" for x in layers)
-
-
-def _read(model: Any, prefix: Any, rows: int) -> Any:
-    """Return a cache of the prefix's keys and values, for that many rows."""
-    torch = require("torch", extra="transformers")
-    transformers = require("transformers", extra="transformers")
-    cache = transformers.DynamicCache(config=model.config.get_text_config())
-    options = {"past_key_values": cache, "use_cache": True}
-    if "logits_to_keep" in inspect.signature(model.forward).parameters:
-        options["logits_to_keep"] = 1  # none is needed, and 0 means all
-    with torch.no_grad():
-        model(input_ids=prefix, **options)
-    cache.batch_repeat_interleave(rows)
-    return cache

@@ -1,25 +1,26 @@
 """A policy that samples from a causal language model of transformers.
 
-Knows models, tokens and batches. Prompts come from `chat_template`, draws from
-`sampling`, batches from `gather`, the default model from `embedded`.
+Knows models and where they are loaded from. Prompts come from `ChatTokens`, draws from
+`sampling`, batches from `decoding`, the default model from `embedded`.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_gym.errors import require
 from llm_gym.messages import ChatRequest, Reply, Usage
+from llm_gym.policies.checkpoints import eos_ids, name_of, place_of
+from llm_gym.policies.decoding.engine import AnyEngine
+from llm_gym.policies.decoding.model import DecodeSettings, Row, Sampled
+from llm_gym.policies.decoding.weights import check_state, write_weights
 from llm_gym.policies.embedded import ModelNotFoundError, embedded_model_path
-from llm_gym.policies.gather import Call, Gatherer
-from llm_gym.policies.prefill import batch_inputs
-from llm_gym.policies.sampling import RowKeys, RowSampler, Sampling
-from llm_gym.tokens.chat_template import ChatTemplate
+from llm_gym.policies.gather import Gatherer
+from llm_gym.policies.sampling import RowKeys, Sampling
+from llm_gym.tokens.chat_tokens import ChatTokens
 from llm_gym.tokens.trace import TokenTrace
 
 if TYPE_CHECKING:
@@ -28,43 +29,40 @@ if TYPE_CHECKING:
 __all__ = ["ModelNotFoundError", "Sampling", "TransformersPolicy"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One prompt on its way through a batch.
-
-    Attributes:
-        ids: The prompt's tokens.
-        room: The most tokens that may follow.
-        seed: Where its draws start.
-    """
-
-    ids: list[int]
-    room: int
-    seed: int
-
-
 class TransformersPolicy:
     """Replies with a causal language model, on this machine.
 
-    Calls that wait in the event loop at the same time are answered by one batched
-    `generate`, which runs in a thread. Where the tokenizer has a parser for replies,
-    a reply is the parsed message, else it is the text as it was sampled. A model whose
-    chat template has no tools, or writes calls in a form that cannot be read back, is
-    told of its tools in the system prompt.
+    Calls that wait at the same time are decoded together, in one thread. Where the
+    model keeps plain keys and values, batching is continuous: a call joins the rows
+    under way at their next token, and has its answer as soon as its own row ends. What
+    rows have in common at their start is read once, and an episode's next prompt is
+    read only as far as it is new. Any other model (windows, recurrent states, its own
+    attention kernels) is served with `generate`, batch by batch.
+
+    Where the tokenizer has a parser for replies, a reply is the parsed message, else it
+    is the text as it was sampled. A model whose chat template has no tools, or writes
+    calls in a form that cannot be read back, is told of its tools in the system prompt.
 
     Same seed, prompts and model: same replies. What a row draws depends on the seed,
     on its prompt and on how often that prompt came before, not on its batch, up to the
     rounding of the model's arithmetic: in float32 that changes nothing in practice, in
     bfloat16 it can.
 
+    Log-probabilities are those of the model's own distribution, at temperature 1 and
+    with nothing ruled out, as vLLM's `raw_logprobs`. They are the ones that were drawn
+    from if the sampling is left at temperature 1, `top_p` 1, `top_k` 0 and `min_p` 0.
+
     Args:
         model: A folder, a hub's name, or a model that is loaded already; None takes
             the embedded SmolLM2-135M-Instruct.
         tokenizer: The tokenizer; needed with a loaded model, else found beside it.
-        sampling: The settings of sampling.
-        max_batch_size: The most replies of one `generate`.
-        device: Where the model runs; None takes the first GPU, else the CPU. A loaded
-            model stays where it is.
+        sampling: The settings of sampling; stop texts and penalties are not supported.
+        max_batch_size: The most replies that are under way at once.
+        reuse_tokens: The most tokens of finished replies and their prompts of which
+            keys and values are kept for prompts that go on from them; 0 for none.
+            SmolLM2-135M in float32 takes 46 kB for each.
+        device: Where the model runs; None takes the first GPU (CUDA, then MPS), else
+            the CPU. A loaded model stays where it is.
         dtype: The numbers that it computes with, as a torch type or its name; None
             takes the checkpoint's own on a GPU and float32 on the CPU.
 
@@ -72,12 +70,15 @@ class TransformersPolicy:
         name: The model's name, for records.
         model: The model. It may be trained while no reply is waited for.
         tokenizer: The tokenizer.
+        tokens: How requests become prompts and what was sampled becomes replies.
         tokens_sampled: The tokens sampled so far, by all replies.
+        version: How often `load_state_dict` and `update_weights` have changed weights.
 
     Raises:
         ModelNotFoundError: There is no such model, or none of that form.
         ChatTemplateError: The tokenizer has no usable chat template.
         MissingDependencyError: torch or transformers is not installed.
+        ValueError: An argument is out of range, or a setting is not supported.
 
     Example:
         >>> policy = TransformersPolicy(sampling=Sampling(temperature=0.7, seed=1))
@@ -92,15 +93,14 @@ class TransformersPolicy:
         tokenizer: Any | None = None,
         sampling: Sampling | None = None,
         max_batch_size: int = 32,
+        reuse_tokens: int = 16_384,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
     ) -> None:
-        if max_batch_size < 1:
-            raise ValueError(
-                f"`max_batch_size` must be at least 1, not {max_batch_size!r}"
-            )
-        self._torch = require("torch", extra="transformers")
-        self._transformers = require("transformers", extra="transformers")
+        self._sampling = Sampling() if sampling is None else sampling
+        _check_options(self._sampling, max_batch_size, reuse_tokens)
+        require("torch", extra="transformers")
+        require("transformers", extra="transformers")
         if model is None or isinstance(model, (str, Path)):
             source = embedded_model_path() if model is None else model
             model, own_tokenizer = _load(source, device, dtype)
@@ -110,15 +110,21 @@ class TransformersPolicy:
         self.model: Any = model
         self.tokenizer: Any = tokenizer
         self.name = _name_of(model)
+        self.tokens = ChatTokens(tokenizer, self.name, eos_ids(self.model.generation_config))
         self.tokens_sampled = 0
-        self._sampling = Sampling() if sampling is None else sampling
+        self.version = 0
         self._keys = RowKeys(self._sampling.seed)
-        self._template = ChatTemplate(tokenizer, self.name)
-        self._stop_ids = _stop_ids(model, tokenizer) | self._template.end_of_turn()
         self._context = _context_of(model)
-        self._gatherer: Gatherer[_Row, list[int]] = Gatherer(
-            self._generate, limit=max_batch_size, name=self.name
+        settings = DecodeSettings(
+            sampling=self._sampling,
+            stop_ids=self.tokens.stop_ids,
+            pad_id=_pad_id(tokenizer, self.tokens.stop_ids),
+            context=self._context,
+            max_batch_size=max_batch_size,
+            reuse_tokens=reuse_tokens,
         )
+        self._engine = AnyEngine(model, settings)
+        self._gatherer: Gatherer[Row, Sampled] = Gatherer(self._engine, name=self.name)
 
     async def reply(
         self, request: ChatRequest, trace: TokenTrace | None = None
@@ -127,124 +133,95 @@ class TransformersPolicy:
 
         Args:
             request: The observation.
-            trace: Not used yet: this policy keeps no record of token ids.
+            trace: The episode's tokens: what was sampled before is gone on from, and
+                what is read and sampled now is appended. None renders the whole
+                conversation anew.
 
         Returns:
             The reply. One that a token limit cut off has the finish reason "length";
-            so has the empty reply to a prompt that fills the model's context.
+            so has the empty reply to a prompt that fills the model's context, which
+            the model never reads: it has no ids and leaves the trace as it was.
 
         Raises:
             ChatTemplateError: The chat template refuses the conversation.
             PolicyFault: The model failed, on this prompt or another of its batch.
         """
-        prompt = self._template.render(request)
-        ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
-        room = min(self._sampling.max_new_tokens, self._context - len(ids))
+        prompt = self.tokens.prompt(request, trace)
+        room = min(self._room(request), self._context - len(prompt.ids))
         if room < 1:
-            return Reply("", "length", Usage(len(ids), 0))
-        row = _Row(ids, room, self._keys.next(ids))
+            return Reply("", "length", Usage(len(prompt.ids), 0))
+        row = Row(prompt.ids, room, self._keys.next(prompt.ids))
         sampled = await self._gatherer.ask(row)
-        stopped = bool(sampled) and sampled[-1] in self._stop_ids
-        finish_reason = "stop" if stopped else "length"
-        text = self._decode(sampled[:-1] if stopped else sampled)
-        message: Mapping[str, Any] | str = text
-        parsed = self._template.parse(
-            self._decode(sampled), prompt, request.get("tools") or []
+        self.tokens_sampled += len(sampled.ids)
+        return self.tokens.reply(
+            request, prompt, sampled.ids, logprobs=sampled.logprobs, trace=trace
         )
-        if parsed is not None:
-            message = parsed
-            if stopped and parsed.get("tool_calls"):
-                finish_reason = "tool_calls"
-        return Reply(message, finish_reason, Usage(len(ids), len(sampled)))
 
-    def _decode(self, ids: list[int]) -> str:
-        """Write tokens as text with every mark in it: some models mark calls so."""
-        text: str = self.tokenizer.decode(
-            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        return text
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Write a trainer's weights into the model.
 
-    def _generate(self, calls: Sequence[Call[_Row, list[int]]]) -> list[list[int]]:
-        """Answer a batch, in the gatherer's thread.
+        Safe while replies are waited for: those under way are finished with the old
+        weights, those that wait are sampled with the new ones, none with both. It
+        blocks until the weights are written; in an event loop that is to go on
+        meanwhile, `await asyncio.to_thread(policy.load_state_dict, state)`.
 
-        Rows near the end of the context have less room than the others: each room is
-        a `generate` of its own, so that no row runs past the context.
+        Args:
+            state: A tensor for each of the model's, as from its `state_dict()`; they
+                may be on another device and of another type of numbers. One that
+                shares another's memory may be missing.
+
+        Raises:
+            ValueError: A tensor is missing or unknown, or its shape differs; nothing is
+                written then.
         """
-        sampled: list[list[int]] = [[]] * len(calls)
-        for room in sorted({call.item.room for call in calls}, reverse=True):
-            rows = [i for i, call in enumerate(calls) if call.item.room == room]
-            output = self._generate_rows([calls[i] for i in rows], room)
-            for i, ids in zip(rows, output, strict=True):
-                sampled[i] = self._cut(ids)
-        self.tokens_sampled += sum(map(len, sampled))
-        return sampled
+        check_state(self.model, state)
+        self.update_weights(state)
 
-    def _generate_rows(
-        self, calls: Sequence[Call[_Row, list[int]]], room: int
-    ) -> list[list[int]]:
-        """Return the new tokens of each row, padded to one length."""
-        pad = self._pad_id()
-        training = self.model.training
-        if training:
-            self.model.eval()
-        try:
-            inputs = batch_inputs(self.model, [call.item.ids for call in calls], pad)
-            output = self.model.generate(
-                **inputs,
-                generation_config=self._generation_config(room, pad),
-                **self._hooks(calls),
-            )
-        finally:
-            if training:
-                self.model.train()
-        new: list[list[int]] = output[:, inputs["input_ids"].shape[1] :].tolist()
-        return new
+    def update_weights(
+        self,
+        weights: Mapping[str, torch.Tensor] | Iterable[tuple[str, torch.Tensor]],
+    ) -> None:
+        """Write some of a trainer's weights into the model, one after the other.
 
-    def _hooks(self, calls: Sequence[Call[_Row, list[int]]]) -> dict[str, Any]:
-        """Return the sampler, and what ends rows that nobody waits for any more."""
-        device = self.model.device
+        For weights that are to be streamed, or of which only a part has changed; as
+        safe as `load_state_dict`, and it blocks as well.
 
-        def abandoned(*_: object, **__: object) -> torch.Tensor:
-            return self._torch.tensor([c.abandoned for c in calls], device=device)
+        Args:
+            weights: Tensors by name, or pairs of both, which are drawn one by one in
+                the policy's own thread.
 
-        stopping = self._transformers.StoppingCriteriaList([abandoned])
-        if self._sampling.temperature == 0:
-            return {"stopping_criteria": stopping}
-        seeds = [call.item.seed for call in calls]
-        sampler = RowSampler(self._sampling, seeds, device)
-        processors = self._transformers.LogitsProcessorList([sampler])
-        return {"stopping_criteria": stopping, "logits_processor": processors}
-
-    def _generation_config(self, room: int, pad: int) -> Any:
-        """Return settings that leave the model's distribution as it is.
-
-        Checkpoints come with settings of their own (a repetition penalty, say), which
-        would fill any that is not set here.
+        Raises:
+            ValueError: A name is unknown or a shape differs; what came before it is
+                written.
         """
-        return self._transformers.GenerationConfig(
-            max_new_tokens=room,
-            eos_token_id=sorted(self._stop_ids),
-            pad_token_id=pad,
-            use_cache=True,
-            num_beams=1,
-            repetition_penalty=1.0,
-            no_repeat_ngram_size=0,
-            do_sample=False,  # the sampler draws
-            # Without `do_sample` these do nothing; the library's own values, which
-            # raise no warning, in place of the checkpoint's.
-            temperature=1.0,
-            top_p=1.0,
-            top_k=50,
-        )
+        pairs = weights.items() if isinstance(weights, Mapping) else weights
 
-    def _pad_id(self) -> int:
-        pad = self.tokenizer.pad_token_id
-        return min(self._stop_ids, default=0) if pad is None else int(pad)
+        def write() -> None:
+            self.version += 1
+            self._engine.forget()
+            write_weights(self.model, pairs)
 
-    def _cut(self, ids: list[int]) -> list[int]:
-        """Cut a row after the token that ended it."""
-        ends = (i for i, token in enumerate(ids, 1) if token in self._stop_ids)
-        return ids[: next(ends, None)]
+        self._gatherer.run_alone(write)
+
+    def _room(self, request: ChatRequest) -> int:
+        """Return the most tokens of the reply to a request."""
+        return self._sampling.max_new_tokens
+
+
+def _check_options(sampling: Sampling, max_batch_size: int, reuse_tokens: int) -> None:
+    sampling.require_only(
+        *("max_new_tokens", "temperature", "top_p", "top_k", "min_p", "seed"),
+        engine="`TransformersPolicy`",
+    )
+    if max_batch_size < 1:
+        raise ValueError(f"`max_batch_size` must be at least 1, not {max_batch_size!r}")
+    if reuse_tokens < 0:
+        raise ValueError(f"`reuse_tokens` must be 0 or more, not {reuse_tokens!r}")
+
+
+def _pad_id(tokenizer: Any, stop_ids: set[int]) -> int:
+    pad = tokenizer.pad_token_id
+    return min(stop_ids, default=0) if pad is None else int(pad)
 
 
 def _load(
@@ -255,10 +232,10 @@ def _load(
     transformers = require("transformers", extra="transformers")
     safetensors = require("safetensors", extra="transformers")
     if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = _best_device(torch)
     if dtype is None:
         dtype = torch.float32 if torch.device(device).type == "cpu" else "auto"
-    place = _place_of(source)
+    place = place_of(source)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(place)
         model = transformers.AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
@@ -271,34 +248,18 @@ def _load(
     return model.to(device), tokenizer
 
 
-def _place_of(source: str | Path) -> str:
-    """Return a folder's path, or a hub's name as it is."""
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return str(path)
-    text = str(source)
-    if (
-        isinstance(source, Path)
-        or text[:1] in {".", "~", os.sep}
-        or text.count("/") > 1
-    ):
-        raise ModelNotFoundError(f"there is no folder {text!r} to load a model from")
-    return text
-
-
 def _name_of(model: Any) -> str:
     """Return a folder's last part or a hub's name, the class's name for neither."""
     path = str(getattr(model, "name_or_path", "") or "")
     if not path:
         return type(model).__name__
-    return Path(path).name if Path(path).is_dir() else path
+    return name_of(path)
 
 
-def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
-    """Return the tokens that end a reply, as the checkpoint and the tokenizer say."""
-    listed = getattr(model.generation_config, "eos_token_id", None)
-    ids = listed if isinstance(listed, list) else [listed]
-    return {i for i in (*ids, tokenizer.eos_token_id) if i is not None}
+def _best_device(torch: Any) -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _context_of(model: Any) -> int:

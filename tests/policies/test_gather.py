@@ -1,4 +1,4 @@
-"""Calls become batches, in order, and no caller is ever lost."""
+"""Calls reach the engine in order, answers go out one by one, and no caller is lost."""
 
 import asyncio
 import threading
@@ -10,26 +10,54 @@ from llm_gym.errors import EnvironmentFault, PolicyFault
 from llm_gym.policies.gather import Call, Gatherer
 
 Double = Gatherer[int, int]
+NumberCall = Call[int, int]
 
 
 class Engine:
-    """Doubles numbers; keeps its batches; does as told before it answers."""
+    """Doubles numbers; a number takes as many steps as it says, with `slow`.
 
-    def __init__(self, before: Callable[[list[int]], None] | None = None) -> None:
+    Attributes:
+        batches: What was admitted, together.
+        before: Called with the numbers under way at each step.
+    """
+
+    def __init__(
+        self,
+        before: Callable[[list[int]], object] = lambda items: None,
+        *,
+        limit: int = 32,
+        slow: bool = False,
+    ) -> None:
         self.batches: list[list[int]] = []
-        self.abandoned: list[bool] = []
         self.before = before
+        self.abandoned: list[bool] = []
+        self._limit = limit
+        self._slow = slow
+        self._calls: dict[NumberCall, int] = {}
 
-    def __call__(self, calls: Sequence[Call[int, int]]) -> list[int]:
-        items = [call.item for call in calls]
-        self.batches.append(items)
-        if self.before is not None:
-            self.before(items)
-        self.abandoned = [call.abandoned for call in calls]
-        return [2 * item for item in items]
+    def room(self, waiting: int) -> int:
+        return self._limit - len(self._calls)
 
-    def gatherer(self, limit: int = 32) -> Double:
-        return Gatherer(self, limit=limit, name="double")
+    def admit(self, calls: Sequence[NumberCall]) -> None:
+        self.batches.append([call.item for call in calls])
+        self._calls.update((call, call.item if self._slow else 1) for call in calls)
+
+    def step(self) -> list[tuple[NumberCall, int]]:
+        self.before([call.item for call in self._calls])
+        self.abandoned = [call.abandoned for call in self._calls]
+        left = {call: steps - 1 for call, steps in self._calls.items()}
+        self._calls = {call: n for call, n in left.items() if n and not call.abandoned}
+        return [(call, 2 * call.item) for call, n in left.items() if not n]
+
+    def idle(self) -> bool:
+        return not self._calls
+
+    def clear(self) -> list[NumberCall]:
+        calls, self._calls = list(self._calls), {}
+        return calls
+
+    def gatherer(self) -> Double:
+        return Gatherer(self, name="double")
 
 
 def refuse_sevens(items: list[int]) -> None:
@@ -42,37 +70,72 @@ async def ask_all(gatherer: Double, items: Sequence[int]) -> list[object]:
     return list(await asyncio.gather(*calls, return_exceptions=True))
 
 
-def test_calls_of_one_iteration_share_a_batch_in_order() -> None:
+def test_calls_of_one_iteration_come_together_in_order() -> None:
     engine = Engine()
     answers = asyncio.run(ask_all(engine.gatherer(), [5, 3, 9]))
     assert answers == [10, 6, 18]
     assert engine.batches == [[5, 3, 9]]
 
 
-def test_more_calls_than_the_limit_are_served_in_order() -> None:
-    engine = Engine()
-    answers = asyncio.run(ask_all(engine.gatherer(limit=2), range(5)))
+def test_more_calls_than_there_is_room_for_are_taken_in_order() -> None:
+    engine = Engine(limit=2)
+    answers = asyncio.run(ask_all(engine.gatherer(), range(5)))
     assert answers == [0, 2, 4, 6, 8]
     assert engine.batches == [[0, 1], [2, 3], [4]]
 
 
-def test_callers_that_a_batch_woke_fill_up_the_next_one() -> None:
+def test_answers_go_out_as_they_come_and_others_take_their_place() -> None:
+    engine = Engine(limit=2, slow=True)
+    order: list[int] = []
+
+    async def ask(gatherer: Double, item: int) -> None:
+        await gatherer.ask(item)
+        order.append(item)
+
+    async def main() -> None:
+        gatherer = engine.gatherer()
+        await asyncio.gather(*(ask(gatherer, item) for item in (9, 2, 4, 1)))
+
+    asyncio.run(main())
+    assert order == [2, 4, 1, 9]
+    assert engine.batches == [[9, 2], [4], [1]]
+
+
+def test_call_joins_those_that_are_under_way() -> None:
+    started, joined = threading.Event(), threading.Event()
+    engine = Engine(lambda items: (started.set(), joined.wait(60)), slow=True)
+
+    async def main() -> list[int]:
+        gatherer = engine.gatherer()
+        first = asyncio.create_task(gatherer.ask(6))
+        await asyncio.to_thread(started.wait, 60)
+        second = asyncio.create_task(gatherer.ask(3))
+        await asyncio.sleep(0)
+        joined.set()
+        return [await second, await first]
+
+    assert asyncio.run(main()) == [6, 12]
+    assert engine.batches == [[6], [3]]
+
+
+def test_callers_that_were_woken_together_start_together() -> None:
     engine = Engine()
-    gatherer = engine.gatherer(limit=2)
+    gatherer = engine.gatherer()
 
     async def twice(item: int) -> None:
         await asyncio.wait_for(gatherer.ask(item), 60)
+        await asyncio.sleep(0.02)  # the engine is at rest again
         await asyncio.wait_for(gatherer.ask(item + 10), 60)
 
     async def main() -> None:
         await asyncio.gather(*(twice(item) for item in range(3)))
 
     asyncio.run(main())
-    assert engine.batches == [[0, 1], [2, 10], [11, 12]]
+    assert engine.batches[0] == [0, 1, 2]
 
 
-def test_failure_reaches_every_caller_of_its_batch_alone() -> None:
-    gatherer = Engine(refuse_sevens).gatherer(limit=2)
+def test_failure_reaches_every_caller_under_way_alone() -> None:
+    gatherer = Engine(refuse_sevens, limit=2).gatherer()
     first, second, third = asyncio.run(ask_all(gatherer, [6, 7, 8]))
     assert isinstance(first, PolicyFault)
     assert isinstance(second, EnvironmentFault)
@@ -88,28 +151,30 @@ def test_failure_names_the_engine_and_its_cause() -> None:
     assert asyncio.run(gatherer.ask(8)) == 16
 
 
-def test_stop_iteration_of_an_engine_reaches_its_caller() -> None:
+@pytest.mark.parametrize("error", [StopIteration, SystemExit])
+def test_whatever_an_engine_raises_reaches_its_caller(
+    error: type[BaseException],
+) -> None:
     def stop(items: list[int]) -> None:
-        raise StopIteration
+        raise error
 
-    with pytest.raises(PolicyFault, match="StopIteration"):
+    with pytest.raises(PolicyFault, match=error.__name__):
         asyncio.run(Engine(stop).gatherer().ask(1))
 
 
-def test_missing_answers_are_a_fault_for_all() -> None:
-    gatherer: Double = Gatherer(lambda calls: [1], limit=4, name="short")
-    answers = asyncio.run(ask_all(gatherer, [1, 2]))
+def test_calls_that_cannot_be_admitted_are_told() -> None:
+    class Full(Engine):
+        def admit(self, calls: Sequence[NumberCall]) -> None:
+            raise MemoryError("no slot")
+
+    answers = asyncio.run(ask_all(Full().gatherer(), [1, 2]))
     assert [type(answer) for answer in answers] == [PolicyFault, PolicyFault]
 
 
 def test_cancelled_caller_leaves_the_others_their_answers() -> None:
     started, release = threading.Event(), threading.Event()
-
-    def hold(items: list[int]) -> None:
-        started.set()
-        assert release.wait(60)
-
-    engine = Engine(hold)
+    engine = Engine(lambda items: (started.set(), release.wait(60)))
+    gatherer = engine.gatherer()
 
     async def main() -> list[object]:
         tasks = [asyncio.create_task(gatherer.ask(item)) for item in (1, 2, 3)]
@@ -119,15 +184,15 @@ def test_cancelled_caller_leaves_the_others_their_answers() -> None:
         release.set()
         return list(await asyncio.gather(*tasks, return_exceptions=True))
 
-    gatherer = engine.gatherer()
     first, second, third = asyncio.run(main())
     assert (first, third) == (2, 6)
     assert isinstance(second, asyncio.CancelledError)
     assert engine.abandoned == [False, True, False]
 
 
-def test_cancelled_caller_is_left_out_of_a_batch_to_come() -> None:
+def test_cancelled_caller_is_never_admitted() -> None:
     engine = Engine()
+    gatherer = engine.gatherer()
 
     async def main() -> list[object]:
         tasks = [asyncio.create_task(gatherer.ask(item)) for item in (1, 2)]
@@ -135,16 +200,13 @@ def test_cancelled_caller_is_left_out_of_a_batch_to_come() -> None:
         tasks[0].cancel()
         return list(await asyncio.gather(*tasks, return_exceptions=True))
 
-    gatherer = engine.gatherer()
     assert asyncio.run(main())[1] == 4
     assert engine.batches == [[2]]
 
 
 def test_loop_runs_while_the_engine_works() -> None:
     ticked = threading.Event()
-
-    def wait_for_tick(items: list[int]) -> None:
-        assert ticked.wait(60)
+    gatherer = Engine(lambda items: ticked.wait(60)).gatherer()
 
     async def main() -> int:
         task = asyncio.create_task(gatherer.ask(4))
@@ -152,7 +214,6 @@ def test_loop_runs_while_the_engine_works() -> None:
         ticked.set()
         return await task
 
-    gatherer = Engine(wait_for_tick).gatherer()
     assert asyncio.run(main()) == 8
 
 
@@ -166,13 +227,8 @@ def test_gatherer_serves_one_event_loop_after_another() -> None:
 
 def test_loop_that_ends_early_frees_the_gatherer() -> None:
     started, release = threading.Event(), threading.Event()
-
-    def hold(items: list[int]) -> None:
-        started.set()
-        assert release.wait(60)
-
-    engine = Engine(hold)
-    gatherer = engine.gatherer(limit=1)
+    engine = Engine(lambda items: (started.set(), release.wait(60)), limit=1)
+    gatherer = engine.gatherer()
     kept: list[asyncio.Task[int]] = []
 
     async def main() -> None:
@@ -186,18 +242,52 @@ def test_loop_that_ends_early_frees_the_gatherer() -> None:
     assert engine.batches == [[1], [3]]
 
 
-def test_callers_are_cancelled_with_the_task_that_serves_them() -> None:
-    release = threading.Event()
-    gatherer = Engine(lambda items: release.wait(60) and None).gatherer(limit=1)
+def test_loop_that_was_closed_under_a_caller_frees_the_gatherer() -> None:
+    started, release = threading.Event(), threading.Event()
+    gatherer = Engine(lambda items: (started.set(), release.wait(60))).gatherer()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(gatherer.ask(1))
+    while not started.is_set():
+        loop.run_until_complete(asyncio.sleep(0.001))
+    loop.close()
+    release.set()
+    assert asyncio.run(gatherer.ask(3)) == 6
+    task._log_destroy_pending = False  # it is what a careless caller leaves behind
 
-    async def main() -> list[object]:
-        tasks = [asyncio.create_task(gatherer.ask(item)) for item in (1, 2)]
-        await asyncio.sleep(0.01)
-        others = asyncio.all_tasks() - {*tasks, asyncio.current_task()}
-        for task in others:
-            task.cancel()
+
+def test_function_runs_alone_after_those_under_way_and_before_those_that_wait() -> None:
+    seen: list[object] = []
+    started, release = threading.Event(), threading.Event()
+
+    def note(items: list[int]) -> None:
+        started.set()
+        assert release.wait(60)
+        seen.append(list(items))
+
+    gatherer = Engine(note, limit=1, slow=True).gatherer()
+
+    async def main() -> object:
+        tasks = [asyncio.create_task(gatherer.ask(item)) for item in (2, 1)]
+        await asyncio.to_thread(started.wait, 60)
+        job = asyncio.create_task(
+            asyncio.to_thread(gatherer.run_alone, lambda: seen.append("alone"))
+        )
+        while not gatherer._jobs:
+            await asyncio.sleep(0.001)
         release.set()
-        return list(await asyncio.gather(*tasks, return_exceptions=True))
+        return await asyncio.gather(*tasks, job)
 
-    answers = asyncio.run(main())
-    assert all(isinstance(answer, asyncio.CancelledError) for answer in answers)
+    assert asyncio.run(main()) == [4, 2, None]
+    assert seen == [[2], [2], "alone", [1]]
+
+
+def test_function_that_runs_alone_returns_and_raises() -> None:
+    gatherer = Engine().gatherer()
+    assert gatherer.run_alone(lambda: 7) == 7
+
+    def fail() -> None:
+        raise KeyError("gone")
+
+    with pytest.raises(KeyError, match="gone"):
+        gatherer.run_alone(fail)
+    assert asyncio.run(gatherer.ask(1)) == 2

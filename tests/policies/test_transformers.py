@@ -1,8 +1,9 @@
-"""Waiting calls share one `generate`, and no reply depends on that."""
+"""Waiting calls are decoded together, exactly, and no reply depends on that."""
 
 import asyncio
 import importlib.util
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from llm_gym.policies.transformers import (
     TransformersPolicy,
 )
 from llm_gym.replies import read_reply
+from llm_gym.tokens.trace import TokenTrace
 from tests.policies.tiny import (
     ADD,
     CALLS_APART,
@@ -31,6 +33,7 @@ from tests.policies.tiny import (
     ask,
     tiny_model,
     tiny_tokenizer,
+    tiny_window_model,
 )
 
 torch = pytest.importorskip("torch")
@@ -52,16 +55,17 @@ def model(tokenizer: Any) -> Any:
 
 
 @pytest.fixture
-def generated(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of rows of each `generate`."""
+def steps(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of rows of each step that samples."""
     rows: list[int] = []
-    generate = model.generate
+    forward = model.forward
 
-    def count(**options: Any) -> Any:
-        rows.append(len(options["input_ids"]))
-        return generate(**options)
+    def count(*args: Any, **options: Any) -> Any:
+        if options.get("input_ids", torch.zeros(1, 2)).shape[1] == 1:
+            rows.append(len(options["input_ids"]))
+        return forward(*args, **options)
 
-    monkeypatch.setattr(model, "generate", count)
+    monkeypatch.setattr(model, "forward", count)
     return rows
 
 
@@ -81,32 +85,37 @@ def scripted(
     tokenizer = tiny_tokenizer(template)
     for name, value in attributes.items():
         setattr(tokenizer, name, value)
-    model = tiny_model(tokenizer)
+    model = tiny_window_model(tokenizer)  # one that `generate` is used for
     model.generate = script = ScriptedGenerate(tokenizer, texts)
     return TransformersPolicy(model, tokenizer=tokenizer, sampling=sampling), script
+
+
+def told(answers: Sequence[Reply]) -> list[Any]:
+    """Return what must not depend on the batch; rounding does."""
+    return [(r.message, r.finish_reason, r.usage, r.sampled_ids) for r in answers]
 
 
 # --- batches
 
 
-def test_waiting_calls_share_one_generate(
-    model: Any, tokenizer: Any, generated: list[int]
+def test_waiting_calls_are_decoded_together(
+    model: Any, tokenizer: Any, steps: list[int]
 ) -> None:
     policy = TransformersPolicy(model, tokenizer=tokenizer, sampling=GREEDY)
     assert isinstance(policy, Policy)
     answers = replies(policy)
-    assert generated == [4]
+    assert max(steps[1:]) == 4  # the first is a trial
     assert policy.tokens_sampled == sum(r.usage.completion_tokens for r in answers)
 
 
 def test_batches_hold_at_most_their_limit(
-    model: Any, tokenizer: Any, generated: list[int]
+    model: Any, tokenizer: Any, steps: list[int]
 ) -> None:
     policy = TransformersPolicy(
         model, tokenizer=tokenizer, sampling=GREEDY, max_batch_size=3
     )
     replies(policy)
-    assert generated == [3, 1]
+    assert max(steps) == 3
 
 
 def test_replies_of_a_batch_come_in_call_order() -> None:
@@ -121,13 +130,14 @@ def test_greedy_replies_of_a_batch_equal_single_ones(
 ) -> None:
     policy = TransformersPolicy(model, tokenizer=tokenizer, sampling=GREEDY)
     together = replies(policy)
-    assert together == [replies(policy, [request])[0] for request in REQUESTS]
+    alone = [replies(policy, [request])[0] for request in REQUESTS]
+    assert told(together) == told(alone)
     assert len({reply.message for reply in together}) == 3
 
 
 def test_policy_serves_one_event_loop_after_another(model: Any, tokenizer: Any) -> None:
     policy = TransformersPolicy(model, tokenizer=tokenizer, sampling=GREEDY)
-    assert replies(policy) == replies(policy)
+    assert told(replies(policy)) == told(replies(policy))
 
 
 def test_failing_model_is_a_fault_for_every_caller(
@@ -136,7 +146,7 @@ def test_failing_model_is_a_fault_for_every_caller(
     def fail(**options: Any) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(model, "generate", fail)
+    monkeypatch.setattr(model, "forward", fail)
     policy = TransformersPolicy(model, tokenizer=tokenizer)
 
     async def main() -> list[Any]:
@@ -148,18 +158,20 @@ def test_failing_model_is_a_fault_for_every_caller(
     assert "policy `LlamaForCausalLM` failed to generate" in str(faults[0])
 
 
-def test_generate_ends_when_every_caller_is_gone(model: Any, tokenizer: Any) -> None:
-    sampling = Sampling(max_new_tokens=400, temperature=0)
+def test_decoding_ends_when_every_caller_is_gone(
+    model: Any, tokenizer: Any, steps: list[int]
+) -> None:
+    sampling = Sampling(max_new_tokens=1000, temperature=0)
     policy = TransformersPolicy(model, tokenizer=tokenizer, sampling=sampling)
-    policy._stop_ids = {len(tokenizer) - 1}
+    policy.tokens.stop_ids.clear()
 
     async def main() -> None:
-        await asyncio.wait_for(policy.reply(ask("hello")), 0.05)
+        await asyncio.wait_for(policy.reply(ask("hello")), 0.1)
 
     with pytest.raises(TimeoutError):
         asyncio.run(main())
-    policy._gatherer._executor.shutdown()  # waits for the batch
-    assert policy.tokens_sampled < 400
+    policy._gatherer._executor.shutdown()  # waits for its last step
+    assert len(steps) < 1000
 
 
 def test_model_in_training_is_sampled_without_dropout(tokenizer: Any) -> None:
@@ -167,7 +179,7 @@ def test_model_in_training_is_sampled_without_dropout(tokenizer: Any) -> None:
     policy = TransformersPolicy(model, tokenizer=tokenizer, sampling=GREEDY)
     expected = replies(policy)
     model.train()
-    assert replies(policy) == expected
+    assert told(replies(policy)) == told(expected)
     assert model.training
 
 
@@ -180,10 +192,10 @@ def sampled(model: Any, tokenizer: Any, **settings: Any) -> list[Reply]:
 
 
 def test_same_seed_samples_the_same(model: Any, tokenizer: Any) -> None:
-    first = sampled(model, tokenizer, seed=1)
+    first = told(sampled(model, tokenizer, seed=1))
     torch.rand(3)
-    assert sampled(model, tokenizer, seed=1) == first
-    assert sampled(model, tokenizer, seed=2) != first
+    assert told(sampled(model, tokenizer, seed=1)) == first
+    assert told(sampled(model, tokenizer, seed=2)) != first
 
 
 def test_sampling_leaves_the_global_generator_alone(model: Any, tokenizer: Any) -> None:
@@ -199,7 +211,8 @@ def test_sampled_replies_do_not_depend_on_their_batch(
     policy = TransformersPolicy(
         model, tokenizer=tokenizer, sampling=Sampling(max_new_tokens=8)
     )
-    assert together == [replies(policy, [request])[0] for request in REQUESTS]
+    alone = [replies(policy, [request])[0] for request in REQUESTS]
+    assert told(together) == told(alone)
 
 
 def test_rollouts_of_one_prompt_differ(model: Any, tokenizer: Any) -> None:
@@ -211,11 +224,165 @@ def test_settings_of_the_checkpoint_do_not_bend_the_distribution(
     tokenizer: Any,
 ) -> None:
     model = tiny_model(tokenizer)
-    expected = sampled(model, tokenizer, temperature=0)
+    expected = told(sampled(model, tokenizer, temperature=0))
     model.generation_config.repetition_penalty = 5.0
-    model.generation_config.temperature = 0.1
     model.generation_config.no_repeat_ngram_size = 1
-    assert sampled(model, tokenizer, temperature=0) == expected
+    assert told(sampled(model, tokenizer, temperature=0)) == expected
+
+
+@pytest.mark.parametrize(
+    "setting", [{"stop": ("x",)}, {"presence_penalty": 1.0}, {"frequency_penalty": 1.0}]
+)
+def test_settings_that_are_not_supported_are_refused(
+    model: Any, tokenizer: Any, setting: dict[str, Any]
+) -> None:
+    expected = rf"`TransformersPolicy` cannot do `{next(iter(setting))}`"
+    with pytest.raises(ValueError, match=expected):
+        TransformersPolicy(model, tokenizer=tokenizer, sampling=Sampling(**setting))
+
+
+# --- exact tokens
+
+
+def turns(policy: TransformersPolicy, trace: TokenTrace | None) -> list[Reply]:
+    """Talk for three turns."""
+    request, answers = ask("hello there, how do you do " * 3), []
+
+    async def main() -> None:
+        for _ in range(3):
+            reply = await policy.reply(request, trace)
+            answers.append(reply)
+            read = read_reply(reply)
+            request["messages"].append(read.message)
+            request["messages"].append({"role": "user", "content": "and then?"})
+
+    asyncio.run(main())
+    return answers
+
+
+def test_ids_of_a_reply_are_what_was_read_and_sampled(
+    model: Any, tokenizer: Any
+) -> None:
+    policy = TransformersPolicy(model, tokenizer=tokenizer, sampling=GREEDY)
+    (reply,) = replies(policy, [ask("hello")])
+    assert tokenizer.decode(reply.prompt_ids).endswith(
+        "hello<|im_end|>\n<|im_start|>assistant\n"
+    )
+    with torch.no_grad():
+        ids = torch.tensor([[*reply.prompt_ids, *reply.sampled_ids]])
+        shares = model(ids).logits[0].log_softmax(dim=-1)
+    first = len(reply.prompt_ids) - 1
+    expected = [float(shares[first + i, t]) for i, t in enumerate(reply.sampled_ids)]
+    assert reply.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("reuse_tokens", [0, 1000])
+def test_trace_holds_all_that_was_read_and_sampled(
+    model: Any, tokenizer: Any, reuse_tokens: int
+) -> None:
+    policy = TransformersPolicy(
+        model, tokenizer=tokenizer, sampling=GREEDY, reuse_tokens=reuse_tokens
+    )
+    trace = TokenTrace()
+    answers = turns(policy, trace)
+    last = answers[-1]
+    assert trace.ids == [*last.prompt_ids, *last.sampled_ids]
+    (sample,) = trace.to_samples()
+    assert sum(sample.mask) == policy.tokens_sampled
+    sampled = [i for reply in answers for i in reply.sampled_ids]
+    chosen = zip(sample.completion_ids, sample.mask, strict=True)
+    assert [i for i, one in chosen if one] == sampled
+
+
+def test_replies_do_not_depend_on_what_is_reused(model: Any, tokenizer: Any) -> None:
+    answers = [
+        told(
+            turns(
+                TransformersPolicy(
+                    model, tokenizer=tokenizer, sampling=GREEDY, reuse_tokens=tokens
+                ),
+                TokenTrace(),
+            )
+        )
+        for tokens in (0, 1000)
+    ]
+    assert answers[0] == answers[1]
+
+
+# --- weights
+
+
+def other_weights(tokenizer: Any) -> Any:
+    model = tiny_model(tokenizer)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.flip(0))
+    return model
+
+
+def test_new_weights_are_used_from_then_on(tokenizer: Any) -> None:
+    model, other = tiny_model(tokenizer), other_weights(tokenizer)
+    policy = TransformersPolicy(model, tokenizer=tokenizer, sampling=GREEDY)
+    before = told(replies(policy))
+    policy.load_state_dict(other.state_dict())
+    expected = TransformersPolicy(other, tokenizer=tokenizer, sampling=GREEDY)
+    after = told(replies(policy))
+    assert after == told(replies(expected)) != before
+    assert policy.version == 1
+
+
+@pytest.mark.parametrize("form", [dict, lambda state: iter(state.items())])
+def test_weights_are_taken_as_a_mapping_or_one_by_one(
+    tokenizer: Any, form: Any
+) -> None:
+    model, other = tiny_model(tokenizer), other_weights(tokenizer)
+    policy = TransformersPolicy(model, tokenizer=tokenizer)
+    policy.update_weights(form(other.state_dict()))
+    assert torch.equal(model.lm_head.weight, other.lm_head.weight)
+
+
+def test_wrong_state_changes_nothing(tokenizer: Any) -> None:
+    policy = TransformersPolicy(tiny_model(tokenizer), tokenizer=tokenizer)
+    with pytest.raises(ValueError, match="the state lacks"):
+        policy.load_state_dict({})
+    with pytest.raises(ValueError, match="the model has no tensor `x`"):
+        policy.update_weights([("x", torch.zeros(1))])
+    assert policy.model.lm_head.weight.shape[0] == len(tokenizer)
+
+
+@pytest.mark.parametrize("batch_size", [4, 2])
+def test_no_reply_mixes_weights(tokenizer: Any, batch_size: int) -> None:
+    model, other = tiny_model(tokenizer), other_weights(tokenizer)
+    policy = TransformersPolicy(
+        model, tokenizer=tokenizer, sampling=GREEDY, max_batch_size=batch_size
+    )
+    policy.tokens.stop_ids.clear()
+    started, forward = threading.Event(), model.forward
+    old, new = (told(replies(scriptless(m, tokenizer))) for m in (model, other))
+
+    def slow(*args: Any, **options: Any) -> Any:
+        if len(options.get("input_ids", ())) == batch_size:
+            started.set()
+        return forward(*args, **options)
+
+    model.forward = slow
+
+    async def main() -> list[Reply]:
+        first = [asyncio.create_task(policy.reply(request)) for request in REQUESTS]
+        await asyncio.to_thread(started.wait, 60)
+        await asyncio.to_thread(policy.load_state_dict, other.state_dict())
+        return await asyncio.gather(*first)
+
+    answers = told(asyncio.run(main()))
+    assert answers[:batch_size] == old[:batch_size]
+    assert answers[batch_size:] == new[batch_size:]
+
+
+def scriptless(model: Any, tokenizer: Any) -> TransformersPolicy:
+    """Return a policy whose replies end only at their limit."""
+    policy = TransformersPolicy(model, tokenizer=tokenizer, sampling=GREEDY)
+    policy.tokens.stop_ids.clear()
+    return policy
 
 
 # --- replies
@@ -305,6 +472,15 @@ def test_prompt_that_fills_the_context_is_a_length_stop(tokenizer: Any) -> None:
     assert reply.usage is not None
     assert reply.usage.prompt_tokens > 40
     assert policy.tokens_sampled == reply.usage.completion_tokens == 0
+    assert reply.sampled_ids is None
+
+
+def test_prompt_that_fills_the_context_leaves_the_trace(tokenizer: Any) -> None:
+    model = tiny_model(tokenizer, max_position_embeddings=40)
+    policy = TransformersPolicy(model, tokenizer=tokenizer, sampling=GREEDY)
+    trace = TokenTrace()
+    asyncio.run(policy.reply(ask("a long story " * 20), trace))
+    assert not trace
 
 
 def test_rows_near_the_end_of_the_context_stop_there(tokenizer: Any) -> None:
@@ -317,7 +493,7 @@ def test_rows_near_the_end_of_the_context_stop_there(tokenizer: Any) -> None:
 
 def replies_usage(model: Any, tokenizer: Any, *requests: ChatRequest) -> list[Usage]:
     policy = TransformersPolicy(model, tokenizer=tokenizer, sampling=GREEDY)
-    policy._stop_ids = {len(tokenizer) - 1}  # one that greedy decoding does not take
+    policy.tokens.stop_ids.clear()
     return [reply.usage for reply in replies(policy, requests) if reply.usage]
 
 
@@ -338,7 +514,7 @@ def test_folder_is_loaded_and_names_the_policy(
     assert policy.name == "Tiny-1k"
     assert policy.model.dtype == torch.float32
     original = TransformersPolicy(model, tokenizer=tokenizer, sampling=GREEDY)
-    assert replies(policy) == replies(original)
+    assert told(replies(policy)) == told(replies(original))
 
 
 def test_tokenizer_without_padding_and_model_without_end_are_served() -> None:
@@ -367,6 +543,23 @@ def test_loaded_model_needs_its_tokenizer(model: Any) -> None:
 def test_batch_size_must_be_positive(model: Any, tokenizer: Any) -> None:
     with pytest.raises(ValueError, match="`max_batch_size` must be at least 1, not 0"):
         TransformersPolicy(model, tokenizer=tokenizer, max_batch_size=0)
+
+
+def test_reuse_must_not_be_negative(model: Any, tokenizer: Any) -> None:
+    with pytest.raises(ValueError, match="`reuse_tokens` must be 0 or more, not -1"):
+        TransformersPolicy(model, tokenizer=tokenizer, reuse_tokens=-1)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_first_gpu_is_taken(cuda: bool, mps: bool, expected: str) -> None:
+    library = SimpleNamespace(
+        cuda=SimpleNamespace(is_available=lambda: cuda),
+        backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: mps)),
+    )
+    assert policy_module._best_device(library) == expected
 
 
 @pytest.mark.parametrize("source", [Path("nowhere"), "./nowhere", "a/b/c", "~/nowhere"])
@@ -420,7 +613,8 @@ def test_embedded_model_answers_batches_as_it_answers_alone() -> None:
     policy = TransformersPolicy(sampling=GREEDY, device="cpu")
     requests = [ask("What is the capital of France?"), ask("Say yes.", ADD)]
     together = replies(policy, requests)
-    assert together == [replies(policy, [request])[0] for request in requests]
+    alone = [replies(policy, [request])[0] for request in requests]
+    assert told(together) == told(alone)
     assert "Paris" in str(together[0].message)
     assert policy.name == "SmolLM2-135M-Instruct"
-    assert policy._template.traits.tools is False
+    assert policy.tokens.template.traits.tools is False

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llm_gym.messages import ChatRequest, ToolSchema
+from llm_gym.policies.sampling import RowSampler, Sampling
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -133,6 +134,46 @@ def tiny_model(tokenizer: Any, **options: Any) -> Any:
         ).eval()
 
 
+def tiny_window_model(tokenizer: Any, **options: Any) -> Any:
+    """Return a model whose attention has a window: its cache is not a plain one."""
+    settings = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "sliding_window": 16,
+        "max_position_embeddings": 2048,
+        "initializer_range": 0.5,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": None,
+        **options,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = transformers.MistralConfig(**settings)
+        return transformers.MistralForCausalLM(config).eval()
+
+
+def sampled_alone(
+    model: Any, ids: Sequence[int], seed: int, sampling: Sampling, stop_ids: set[int]
+) -> tuple[list[int], list[float]]:
+    """Sample one row the slow way: the whole of it is read again for each token."""
+    sampler = RowSampler(sampling, torch.device("cpu"), [seed])
+    row, logprobs = list(ids), []
+    while len(logprobs) < sampling.max_new_tokens:
+        with torch.no_grad():
+            logits = model(torch.tensor([row])).logits[:, -1]
+        token, logprob = sampler.draw(logits)
+        row.append(int(token))
+        logprobs.append(float(logprob))
+        if row[-1] in stop_ids:
+            break
+    return row[len(ids) :], logprobs
+
+
 class ScriptedGenerate:
     """Stands in for a model's `generate`: writes given texts, row by row, in order.
 
@@ -157,6 +198,8 @@ class ScriptedGenerate:
         ]
         width = min(room, max(map(len, written)))
         new = [[*ids, *[pad] * width][:width] for ids in written]
+        for _ in range(width):  # it is told what to write, but draws as others do
+            options["logits_processor"](input_ids, torch.zeros(len(new), 300))
         return torch.cat([input_ids, torch.tensor(new)], dim=1)
 
 

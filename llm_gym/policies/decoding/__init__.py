@@ -1,0 +1,1 @@
+"""Decoding with a model of transformers: rows join and leave at every step."""
