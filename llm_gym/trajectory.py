@@ -312,12 +312,17 @@ class Trajectory:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> Trajectory:
+    def from_json(cls, text: str, *, check: bool = True) -> Trajectory:
         """Read a trajectory.
+
+        Args:
+            text: What `to_json` wrote.
+            check: Whether to refuse a record whose digest or certificate is not that
+                of its content; `llm-gym verify` looks at such a record too.
 
         Raises:
             FormatError: The text is no JSON, of another version, does not follow the
-                schema, or its digest is not that of its content.
+                schema, or its digest or certificate is not that of its content.
         """
         body = _read_body(text)
         version = body.pop("schema_version", None)
@@ -335,11 +340,8 @@ class Trajectory:
             trajectory: Trajectory = build(body)
         except ValueError as err:
             raise FormatError(f"not a trajectory: {err}") from err
-        if digest != trajectory.digest:
-            raise FormatError(
-                f"`digest`: expected {trajectory.digest}, came {digest!r}; "
-                "the trajectory was changed after it was written"
-            )
+        if check:
+            _refuse_changed(trajectory, digest)
         return trajectory
 
     def with_run(self, run: RunInfo, timing: Timing) -> Trajectory:
@@ -348,17 +350,43 @@ class Trajectory:
 
     def with_tokens(self, tokens: TokenRecord) -> Trajectory:
         """Return the trajectory with its tokens and the certificate of both."""
-        certificate = Certificate(
-            tokens.tokenizer_hash,
-            tokens.template_hash,
-            tokens.ids_hash,
-            tokens.mask_hash,
-            self.digest,
-        )
-        return replace(self, tokens=tokens, certificate=certificate)
+        sealed = replace(self, tokens=tokens)
+        return replace(sealed, certificate=_certificate(tokens, self.digest))
 
 
 _NOT_HASHED = frozenset({"run", "timing", "tokens", "certificate"})
+
+
+def _certificate(tokens: TokenRecord, digest: str) -> Certificate:
+    return Certificate(
+        tokens.tokenizer_hash,
+        tokens.template_hash,
+        tokens.ids_hash,
+        tokens.mask_hash,
+        digest,
+    )
+
+
+def _refuse_changed(trajectory: Trajectory, digest: object) -> None:
+    """Raise if a record is not what its digest and its certificate say."""
+    found = trajectory.digest
+    if digest != found:
+        raise FormatError(
+            f"`digest`: expected {found}, came {digest!r}; "
+            "the trajectory was changed after it was written"
+        )
+    if trajectory.tokens is None:
+        if trajectory.certificate is not None:
+            raise FormatError("`certificate`: there are no `tokens` that it is of")
+        return
+    expected = _certificate(trajectory.tokens, found)
+    for name, value in dump(expected).items():
+        came = getattr(trajectory.certificate, name, None)
+        if came != value:
+            raise FormatError(
+                f"`certificate.{name}`: expected {value!r}, came {came!r}; the tokens "
+                "or the trajectory were changed after they were written"
+            )
 
 
 @cache

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from llm_gym import FormatError, Score, StopReason, Task, Trajectory
 from llm_gym.jsontext import MAX_DEPTH
 from llm_gym.messages import Usage
+from llm_gym.tokens.trace import Segment, TokenRecord
+from llm_gym.tokens.trace import Span as TokenSpan
 from llm_gym.trajectory import RunInfo, Timing, as_score
 from tests.envs.driving import call, play
 from tests.json_values import any_text, json_values, replies
@@ -259,3 +261,56 @@ def test_usage_is_recorded():
     turn = replace(FINISHED.turns[0], usage=Usage(3, 4), finish_reason="tool_calls")
     changed = replace(FINISHED, turns=(turn,))
     assert Trajectory.from_json(changed.to_json()).turns[0].usage == Usage(3, 4)
+
+
+def with_tokens():
+    """Return the record with two segments of tokens."""
+    segments = (
+        Segment((1, 2, 3), (TokenSpan(0, 1, 2),), (-0.5,)),
+        Segment((1, 4), (TokenSpan(1, 1, 2),)),
+    )
+    return FINISHED.with_tokens(TokenRecord(segments, ("why",), "a" * 64, "b" * 64))
+
+
+def test_tokens_make_the_round_trip_and_leave_the_digest_alone():
+    sealed = with_tokens()
+    assert Trajectory.from_json(sealed.to_json()) == sealed
+    assert sealed.digest == FINISHED.digest
+    assert sealed.certificate.digest == sealed.digest
+    assert sealed.certificate.ids == sealed.tokens.ids_hash
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "named"),
+    [
+        (("tokens", "segments", 0, "ids", 1), 9, "certificate.ids"),
+        (("tokens", "segments", 0, "spans", 0, "start"), 0, None),
+        (("tokens", "segments", 1, "spans", 0, "start"), 0, None),
+        (("tokens", "tokenizer_hash"), "c", "certificate.tokenizer"),
+        (("tokens", "template_hash"), "c", "certificate.template"),
+        (("certificate", "ids"), "c", "certificate.ids"),
+        (("certificate", "mask"), "c", "certificate.mask"),
+        (("certificate", "digest"), "c", "certificate.digest"),
+        (("certificate",), None, "certificate.tokenizer"),
+        (("tokens",), None, "certificate"),
+    ],
+)
+def test_tokens_that_do_not_match_their_certificate_are_refused(path, value, named):
+    body = json.loads(with_tokens().to_json())
+    place = body
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    text = json.dumps(body)
+    expected = "certificate.mask|log-probability" if named is None else f"`{named}`:"
+    with pytest.raises(FormatError, match=expected):
+        Trajectory.from_json(text)
+
+
+def test_changed_record_can_be_read_to_be_looked_at():
+    body = json.loads(with_tokens().to_json())
+    body["tokens"]["template_hash"] = "c"
+    body["seed"] += 1
+    changed = Trajectory.from_json(json.dumps(body), check=False)
+    assert changed.tokens.template_hash == "c"
+    assert changed.seed == FINISHED.seed + 1

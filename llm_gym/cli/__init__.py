@@ -16,12 +16,21 @@ from collections.abc import Sequence
 import gymnasium as gym
 
 import llm_gym
-from llm_gym.cli import check, info, list_envs, play, rollout, show
+from llm_gym.cli import (
+    check,
+    info,
+    lint_template,
+    list_envs,
+    play,
+    rollout,
+    show,
+    verify,
+)
 from llm_gym.errors import EnvironmentFault, LLMGymError
 
 __all__ = ["main"]
 
-_COMMANDS = (list_envs, info, rollout, show, play, check)
+_COMMANDS = (list_envs, info, rollout, show, play, check, verify, lint_template)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

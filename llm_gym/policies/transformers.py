@@ -110,7 +110,8 @@ class TransformersPolicy:
         self.model: Any = model
         self.tokenizer: Any = tokenizer
         self.name = _name_of(model)
-        self.tokens = ChatTokens(tokenizer, self.name, eos_ids(self.model.generation_config))
+        ends = eos_ids(getattr(model, "generation_config", None))
+        self.tokens = ChatTokens(tokenizer, self.name, ends)
         self.tokens_sampled = 0
         self.version = 0
         self._keys = RowKeys(self._sampling.seed)

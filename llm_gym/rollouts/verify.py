@@ -269,11 +269,20 @@ def _action_of(turn: Turn, number: int, *, with_tools: bool) -> Reply | None:
     history shows; it was part of the text, or its arguments could not be read.
     """
     for message in (turn.reply, _with_raw(turn), _as_text(turn)):
-        action = Reply(message, turn.finish_reason, turn.usage)
+        action = Reply(_thought_in_text(message), turn.finish_reason, turn.usage)
         read = read_reply(action, turn=number, with_tools=with_tools)
         if with_reasoning(read) == turn.reply and _same_calls(read, turn.calls):
             return action
     return None
+
+
+def _thought_in_text(message: Message) -> Message:
+    """Put an empty thought into the text: as a field it would count as none."""
+    if message.get("reasoning_content") != "":
+        return message
+    changed: Message = {**message, "content": f"<think></think>{message['content']}"}
+    del changed["reasoning_content"]
+    return changed
 
 
 def _same_calls(read: ReadReply, records: Sequence[CallRecord]) -> bool:

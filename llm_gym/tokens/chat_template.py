@@ -8,7 +8,7 @@ what it can express. Knows tokenizers; knows no model.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,8 @@ class ChatTemplate:
                 f"the tokenizer of `{name}` has no chat template: set its "
                 "`chat_template` or choose a model that was trained to chat"
             )
-        self._render([_user("hello")])
+        self._parts = False
+        self._parts = self._wants_parts()
         self.traits = TemplateTraits(
             tools=self._knows_tools(),
             tool_role=self._knows_tool_role(),
@@ -78,8 +79,13 @@ class ChatTemplate:
             repeats=_PROBE in self._try(_user("hello"), _user(_PROBE)),
         )
 
-    def render(self, request: ChatRequest) -> str:
+    def render(self, request: ChatRequest, *, reply_next: bool = True) -> str:
         """Write a request as a prompt that ends where the assistant begins.
+
+        Args:
+            request: The conversation and the tools.
+            reply_next: Whether the assistant is to speak next; else the prompt ends
+                with the last message.
 
         Raises:
             ChatTemplateError: The template refuses this conversation.
@@ -95,7 +101,8 @@ class ChatTemplate:
             messages = fold_system(messages)
         if not self.traits.repeats:
             messages = merge_repeats(messages)
-        return self._render(messages, tools if self.traits.tools else ())
+        shown = tools if self.traits.tools else ()
+        return self._render(messages, shown, prompt=reply_next)
 
     def parse(
         self, completion: str, prompt: str, tools: Sequence[ToolSchema]
@@ -126,13 +133,51 @@ class ChatTemplate:
             return None
         return message
 
-    def end_of_turn(self) -> set[int]:
-        """Return the special token that the template ends a reply with, if any."""
-        text = self._try(_user("hello"), _assistant(_PROBE), prompt=False)
-        tail = text.rpartition(_PROBE)[2].lstrip()
+    def end_of_turn(self, known: Collection[int] = ()) -> set[int]:
+        """Return the special tokens that the template ends replies with, if any.
+
+        Args:
+            known: Tokens that end a reply for certain; where the template writes one
+                of these after a reply, whatever else it writes there ends none.
+        """
+        ends = self._ends(known, _assistant(_PROBE), [_user("hello")], _PROBE)
+        if self.traits.tools:  # a call may end otherwise than a text
+            call, result = native_messages(_EXCHANGE)
+            ends |= self._ends({*known, *ends}, call, [result], _ARGUMENT, _TOOLS)
+        return ends
+
+    @property
+    def writes_date(self) -> bool:
+        """Whether what it writes depends on the day."""
+        return "strftime_now" in str(self._tokenizer.chat_template)
+
+    def special_ids(self) -> set[int]:
+        """Return the ids of all special tokens."""
+        added = getattr(self._tokenizer, "added_tokens_decoder", {})
+        marked = {i for i, token in added.items() if getattr(token, "special", False)}
+        return marked | set(self._tokenizer.all_special_ids)
+
+    def _ends(
+        self,
+        known: Collection[int],
+        reply: ChatMessage,
+        added: Sequence[ChatMessage],
+        mark: str,
+        tools: Sequence[ToolSchema] = (),
+    ) -> set[int]:
+        """Return the special token that follows a reply, unless one is known."""
+        asked = _user("hello")
+        last = self._try(asked, reply, tools=tools, prompt=False)
+        whole = self._try(asked, reply, *added, tools=tools)
+        after_last = self._special_after(mark, last)
+        shared = set(after_last) & set(self._special_after(mark, whole))
+        return set() if shared & set(known) else set(after_last[:1])
+
+    def _special_after(self, mark: str, text: str) -> list[int]:
+        _, found, tail = text.rpartition(mark)
         ids = self._tokenizer(tail, add_special_tokens=False)["input_ids"]
-        special = self._tokenizer.all_special_ids
-        return set(ids[:1]) & set(special)
+        special = self.special_ids()
+        return [i for i in ids if i in special] if found else []
 
     def _render(
         self,
@@ -141,9 +186,10 @@ class ChatTemplate:
         *,
         prompt: bool = True,
     ) -> str:
+        shown = [_in_parts(m) for m in messages] if self._parts else messages
         try:
             text: str = self._tokenizer.apply_chat_template(
-                messages,
+                shown,
                 tools=list(tools) or None,
                 add_generation_prompt=prompt,
                 tokenize=False,
@@ -166,6 +212,16 @@ class ChatTemplate:
             return self._render(list(messages), tools, prompt=prompt)
         except ChatTemplateError:
             return ""
+
+    def _wants_parts(self) -> bool:
+        """Whether contents must be lists of parts, as models that see have them."""
+        start = (_user("hello"), _assistant(_PROBE), _user("hello"))
+        if _PROBE in self._try(*start):
+            return False
+        if _PROBE in self._try(*map(_in_parts, start)):
+            return True
+        self._render([_user("hello")])  # says why it cannot be used, if it cannot
+        return False
 
     def _knows_tools(self) -> bool:
         """Ask for a tool, a call and a result, and whether the call reads back."""
@@ -193,7 +249,8 @@ class ChatTemplate:
 _PROBE = "probe-text"
 _ANY_ROLE = "probe-role"
 _TOOL_NAME = "probe_tool"
-_ARGUMENTS = {"probe_key": "probe value"}
+_ARGUMENT = "probe value"
+_ARGUMENTS = {"probe_key": _ARGUMENT}
 _TOOLS: list[ToolSchema] = [
     {
         "type": "function",
@@ -225,6 +282,10 @@ _EXCHANGE: list[Message] = [
     },
     {"role": "tool", "tool_call_id": "call_0_0", "content": _PROBE},
 ]
+
+
+def _in_parts(message: ChatMessage) -> ChatMessage:
+    return {**message, "content": [{"type": "text", "text": message["content"]}]}
 
 
 def _user(text: str) -> ChatMessage:

@@ -55,7 +55,7 @@ def text_messages(
             one turn become one message of the user.
 
     Returns:
-        Messages that have a role and a content and nothing else.
+        Messages that have a role and a content, and thinking where they had any.
     """
     written: list[ChatMessage] = []
     results = False  # whether the last message holds tool results
@@ -72,7 +72,10 @@ def text_messages(
         results = False
         calls = [_written_call(call) for call in message.get("tool_calls") or ()]
         content = "\n".join([content, *calls] if content else calls) or content
-        written.append({"role": role, "content": content})
+        one: ChatMessage = {"role": role, "content": content}
+        if "reasoning_content" in message:
+            one["reasoning_content"] = message["reasoning_content"]
+        written.append(one)
     return _with_system(written, tools_text(tools)) if tools else written
 
 

@@ -14,10 +14,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_gym.messages import ChatRequest, Message, Reply, Usage
+from llm_gym.messages import ChatRequest, Message, Reply, ToolSchema, Usage
 from llm_gym.replies import ReadReply, read_reply
 from llm_gym.tokens.chat_template import ChatTemplate, ChatTemplateError
-from llm_gym.tokens.continuation import Continuation, shape_of_turn
+from llm_gym.tokens.continuation import (
+    Continuation,
+    Glue,
+    Thinking,
+    most_thinking,
+    shape_of_turn,
+    thinking_of,
+)
 from llm_gym.tokens.trace import TokenTrace
 
 __all__ = ["ChatTokens", "Prompt"]
@@ -47,16 +54,26 @@ class _Cursor:
     Attributes:
         owner: Who rendered it.
         messages: The messages that the last request held.
+        tools: The tools that it offered.
         reply: What was sampled since, as an environment reads it.
         stop_id: The token that ended it, None if it was cut off.
-        thinking: Whether a reply of the segment came with thinking.
+        past: The most thinking that the segment shows of the replies before.
     """
 
     owner: ChatTokens
     messages: list[Message]
+    tools: list[ToolSchema]
     reply: ReadReply
     stop_id: int | None
-    thinking: bool
+    past: Thinking
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """What is appended before the next reply."""
+
+    ids: list[int]
+    text: str
 
 
 class ChatTokens:
@@ -88,14 +105,15 @@ class ChatTokens:
         self, tokenizer: Any, name: str, stop_ids: Collection[int] = ()
     ) -> None:
         self._tokenizer = tokenizer
+        self._name = name
         self.template = ChatTemplate(tokenizer, name)
-        own = self.template.end_of_turn()
         eos = tokenizer.eos_token_id
-        self.stop_ids = {*stop_ids, *own, *([] if eos is None else [eos])}
-        self._end_id = min(own, default=None)
-        end_text = "" if self._end_id is None else self._decode([self._end_id])
-        self._continuation = Continuation(self.template, end_text)
-        self._end_text = end_text
+        known = {*stop_ids, *([] if eos is None else [eos])}
+        self.stop_ids = known | self.template.end_of_turn(known)
+        # Only a token that no text can contain is told from one by its text.
+        marks = {*tokenizer.get_added_vocab().values(), *self.template.special_ids()}
+        self._end_ids = {self.decode([i]): i for i in self.stop_ids & marks}
+        self._continuation = Continuation(self.template, self._end_ids)
         self.tokenizer_hash = _tokenizer_hash(tokenizer)
         self.template_hash = _sha256(_template_text(tokenizer))
 
@@ -103,6 +121,19 @@ class ChatTokens:
     def continuation(self) -> Continuation:
         """What the template can be appended to, and how."""
         return self._continuation
+
+    @property
+    def marked_ends(self) -> tuple[str, ...]:
+        """The texts of the tokens that end a reply and that no text can contain."""
+        return tuple(sorted(self._end_ids))
+
+    def with_stops(self, stop_ids: Collection[int]) -> ChatTokens:
+        """Return what also ends replies with these tokens, if no text can hold them."""
+        marks = {*self._tokenizer.get_added_vocab().values()}
+        more = (set(stop_ids) & marks) - self.stop_ids
+        if not more:
+            return self
+        return ChatTokens(self._tokenizer, self._name, {*self.stop_ids, *more})
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text in which special tokens are written out."""
@@ -122,8 +153,10 @@ class ChatTokens:
         why = ""
         if trace:
             glue = self._glue(request, trace)
-            if isinstance(glue, list):
-                return Prompt([*trace.ids, *glue], glue, "", self._decode(glue))
+            if isinstance(glue, _Added):
+                ids = trace.ids
+                ids += glue.ids
+                return Prompt(ids, glue.ids, "", glue.text)
             why = glue
         text = self.template.render(request)
         return Prompt(self.encode(text), None, why, text)
@@ -171,33 +204,48 @@ class ChatTokens:
         self, request: ChatRequest, prompt: Prompt, sampled: list[int], stopped: bool
     ) -> Mapping[str, Any] | str:
         tools = request.get("tools") or []
-        whole = self._decode(sampled)
+        whole = self.decode(sampled)
         parsed = self.template.parse(whole, prompt.text, tools)
         if parsed is not None:
             return parsed
-        return self._decode(sampled[:-1]) if stopped else whole
+        return self.decode(sampled[:-1]) if stopped else whole
 
     def _append(
         self, trace: TokenTrace, request: ChatRequest, prompt: Prompt, reply: Reply
     ) -> None:
         turn = trace.turns
-        before = trace.cursor.thinking if prompt.added is not None else False
+        tools = request.get("tools") or []
         if prompt.added is None:
             trace.begin(prompt.ids, prompt.why)
+            past = self._shown_thinking(request, prompt)
         else:
             trace.read(prompt.added)
+            said = thinking_of(trace.cursor.reply.reasoning)
+            past = most_thinking((trace.cursor.past, said))
         sampled = reply.sampled_ids or ()
         trace.sampled(sampled, reply.logprobs)
         trace.tokenizer_hash = self.tokenizer_hash
         trace.template_hash = self.template_hash
-        read = read_reply(reply, turn=turn, with_tools=bool(request.get("tools")))
+        read = read_reply(reply, turn=turn, with_tools=bool(tools))
         stop_id = sampled[-1] if reply.finish_reason != "length" else None
-        thinking = before or read.reasoning is not None
         messages = list(request["messages"])
-        trace.cursor = _Cursor(self, messages, read, stop_id, thinking)
+        trace.cursor = _Cursor(self, messages, tools, read, stop_id, past)
 
-    def _glue(self, request: ChatRequest, trace: TokenTrace) -> list[int] | str:
-        """Return the ids to append before the next reply, or why there are none."""
+    def _shown_thinking(self, request: ChatRequest, prompt: Prompt) -> Thinking:
+        """Say how much thinking of earlier replies a new segment's prompt shows."""
+        messages = request["messages"]
+        thoughts = [m.get("reasoning_content") for m in messages]
+        most = most_thinking(map(thinking_of, thoughts))
+        if most == "no":
+            return "no"
+        bare: list[Any] = [
+            {k: v for k, v in m.items() if k != "reasoning_content"} for m in messages
+        ]
+        without: ChatRequest = {**request, "messages": bare}
+        return "no" if self.template.render(without) == prompt.text else most
+
+    def _glue(self, request: ChatRequest, trace: TokenTrace) -> _Added | str:
+        """Return what to append before the next reply, or why nothing can be."""
         cursor = trace.cursor
         if not isinstance(cursor, _Cursor) or cursor.owner is not self:
             return "another tokenizer wrote what came before"
@@ -206,11 +254,17 @@ class ChatTokens:
         said = messages[known : known + 1]
         if messages[:known] != cursor.messages or not said:
             return "the environment rewrote the conversation"
+        if tools != cursor.tools:
+            return "the environment changed the tools"
         if not _is_same(said[0], cursor.reply):
             return "the environment rewrote the reply"
         added = messages[known + 1 :]
         shape = shape_of_turn(
-            said[0], added, thinking=cursor.thinking, tools=bool(tools)
+            cursor.messages,
+            said[0],
+            added,
+            past=cursor.past,
+            tools=bool(tools),
         )
         if shape is None:
             roles = [message["role"] for message in added]
@@ -218,24 +272,24 @@ class ChatTokens:
         problem = self._continuation.problem(shape)
         if problem:
             return f"the chat template: {problem} ({shape})"
-        if cursor.stop_id not in (None, self._end_id):
-            return f"the reply ended with token {cursor.stop_id}, not {self._end_id}"
-        return self._glue_ids(cursor, said[0], added, tools)
-
-    def _glue_ids(
-        self, cursor: _Cursor, reply: Message, added: list[Message], tools: list[Any]
-    ) -> list[int] | str:
         try:
-            glue = self._continuation.glue(reply, added, tools)
+            glue = self._continuation.glue(shape, said[0], added, tools)
         except ChatTemplateError as err:
             return f"the chat template: {err}"
-        # With the end of the reply before it, as tokenizers look at what is before.
-        ids = self.encode(self._end_text + glue)
-        if ids[:1] != [self._end_id]:
-            return "the end of a reply is not a token of its own"
-        return ids if cursor.stop_id is None else ids[1:]
+        return self._added(glue, cursor.stop_id)
 
-    def _decode(self, ids: Sequence[int]) -> str:
+    def _added(self, glue: Glue, stop_id: int | None) -> _Added | str:
+        end_id = self._end_ids[glue.end]
+        if stop_id not in (None, end_id):
+            ended = self.decode([stop_id])
+            return f"the reply ended with {ended!r} where it is shown with {glue.end!r}"
+        # With the end of the reply before it, as tokenizers look at what is before.
+        ids = self.encode(glue.end + glue.text)
+        if ids[:1] != [end_id]:
+            return "the end of a reply is not a token of its own"
+        return _Added(ids if stop_id is None else ids[1:], glue.text)
+
+    def decode(self, ids: Sequence[int]) -> str:
         """Write tokens as text with every mark in it: some models mark calls so."""
         text: str = self._tokenizer.decode(
             list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
@@ -260,14 +314,15 @@ def _functions(message: Message) -> list[Any]:
 
 def _tokenizer_hash(tokenizer: Any) -> str:
     """Hash what decides the ids: the fast tokenizer's own JSON, else the vocabulary."""
+    marks = {name: str(mark) for name, mark in tokenizer.special_tokens_map.items()}
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
+    if backend is None:
+        rules = [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())]
+    else:
         rules = json.loads(backend.to_str())
         rules.pop("padding", None)  # a call may change these two
         rules.pop("truncation", None)
-        return _sha256(json.dumps(rules, sort_keys=True))
-    vocabulary = sorted(tokenizer.get_vocab().items())
-    return _sha256(json.dumps([type(tokenizer).__name__, vocabulary]))
+    return _sha256(json.dumps([marks, rules], sort_keys=True))
 
 
 def _template_text(tokenizer: Any) -> str:

@@ -206,7 +206,8 @@ class TokenTrace:
     def prompt_ids(self) -> list[int]:
         """The ids before the present segment's first reply."""
         segment = self._present()
-        return segment.ids[: segment.spans[0].start] if segment.spans else segment.ids
+        end = segment.spans[0].start if segment.spans else len(segment.ids)
+        return segment.ids[:end]
 
     @property
     def ids(self) -> list[int]:

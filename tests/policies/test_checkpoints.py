@@ -24,7 +24,7 @@ def test_a_hubs_name_is_left_as_it_is():
 
 @pytest.mark.parametrize("source", ["./none", "~/none", "/no/such", "a/b/c", Path("x")])
 def test_a_path_without_a_folder_is_refused(source):
-    with pytest.raises(ModelNotFoundError, match="there is no folder .* to load"):
+    with pytest.raises(ModelNotFoundError, match=r"there is no folder .* to load"):
         place_of(source)
 
 
