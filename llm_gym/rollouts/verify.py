@@ -34,8 +34,8 @@ def verify(
     """Execute an episode and render its tokens again.
 
     What follows from the first difference of an execution is not listed: the episode
-    took another way. What wrappers changed on the way to the policy is not in the
-    record, so that the tokens of such an episode differ from the first one on.
+    took another way. An episode that ran under wrappers is not executed: its record
+    names them, and does not tell how they were made.
 
     Args:
         trajectory: The record; of one that ended in a fault, the turns before it are
@@ -52,6 +52,9 @@ def verify(
     if not trajectory.prompt:
         why = f"it broke before it began: {trajectory.fault}"
         return [Difference("episode", "", why, "nothing to execute", warning=True)]
+    if trajectory.run is not None and trajectory.run.wrappers:
+        wrappers = f"run under {', '.join(trajectory.run.wrappers)}"
+        return [Difference("episode", "", wrappers, "the id alone, which makes none")]
     env = _make(trajectory)
     try:
         differences = _executed(trajectory, env)

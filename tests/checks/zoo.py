@@ -802,7 +802,8 @@ class HandWrittenSchemaEnv(BoxesEnv):
         super().__init__(**kwargs)
         parameters = {"type": "objekt", "properties": {}}
         described = {"name": "knock", "description": "Knock.", "parameters": parameters}
-        self._schemas = ({"type": "function", "function": described},)
+        others = type(self)._schemas
+        self._schemas = ({"type": "function", "function": described}, *others)
         self.action_space = ReplySpace(self._schemas)
         self.observation_space = ChatSpace(self._schemas)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 from llm_gym import LLMGymError, StopReason, Task, ToolEnv, Trajectory, rollout
@@ -17,6 +18,7 @@ from llm_gym.rollouts.rerender import Difference
 from llm_gym.rollouts.verify import verify
 from llm_gym.tokens import ChatTokens
 from llm_gym.tokens.trace import TokenRecord
+from llm_gym.wrappers import TurnLimit
 from tests.policies.tiny import END, HERMES, PLAIN, tiny_tokenizer
 from tests.sample_envs import AskEnv, KitEnv, VaultEnv
 from tests.tokens.speaking import SpeakingPolicy
@@ -388,3 +390,12 @@ def test_verify_closes_what_it_makes(
     monkeypatch.setattr(VaultEnv, "close", lambda env: closed.append(env))
     verify(vault)
     assert len(closed) == 1
+
+
+def test_an_episode_under_wrappers_is_not_called_true():
+    hello = ScriptedPolicy(["hi"])
+    wrapped = lambda: TurnLimit(gym.make("llmgym/SingleTool-v0"), 3)  # noqa: E731
+    (record,) = rollout(wrapped, hello, episodes=1)
+    (difference,) = verify(record)
+    assert "run under TurnLimit" in str(difference)
+    assert not difference.warning
