@@ -62,14 +62,17 @@ class Crew:
                 return None
             self._news.clear()
             await self._news.wait()
+        return self._take()
+
+    def finished(self) -> Iterator[Trajectory]:
+        """Yield what has ended and was not taken, without waiting for more."""
+        while self._ready:
+            yield self._take()
+
+    def _take(self) -> Trajectory:
         self._taken += 1
         self._room.release()
         return self._ready.popleft()
-
-    def finished(self) -> Iterator[Trajectory]:
-        """Yield what has ended and was not taken."""
-        while self._ready:
-            yield self._ready.popleft()
 
     async def aclose(self) -> None:
         """Cancel what still runs, wait until it has ended, and close everything."""
