@@ -14,6 +14,8 @@ PRINTED = {
     "01_loop.py": ["[user]", "[assistant]"],
     "02_custom_env.py": ["'color' was unexpected", "ScriptedPolicy: mean return 1.00"],
     "03_group_rollouts.py": ["group 3: 1 start", "mean reward"],
+    "04_batched_policy.py": ["train-0-"],
+    "05_engine.py": ["'llmgym/SingleTool-v0':", "with their log-probabilities"],
 }
 
 
