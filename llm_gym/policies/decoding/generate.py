@@ -16,7 +16,7 @@ from llm_gym.policies.decoding.model import (
     EvalMode,
     Sampled,
 )
-from llm_gym.policies.prefill import left_padded
+from llm_gym.policies.decoding.prefill import left_padded
 from llm_gym.policies.sampling import RowSampler
 
 if TYPE_CHECKING:

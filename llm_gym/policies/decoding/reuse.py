@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llm_gym.policies.decoding.cache import StoredRow
-from llm_gym.policies.prefill import Ids, as_ids, common_length
+from llm_gym.policies.decoding.prefill import Ids, as_ids, common_length
 
 __all__ = ["ReuseStore"]
 

@@ -19,15 +19,15 @@ from llm_gym.policies.decoding.model import (
     Sampled,
     forward,
 )
-from llm_gym.policies.decoding.reuse import ReuseStore
-from llm_gym.policies.decoding.weights import fingerprint
-from llm_gym.policies.prefill import (
+from llm_gym.policies.decoding.prefill import (
     LEAST_SHARED,
     as_ids,
     buckets,
     common_length,
     split_round,
 )
+from llm_gym.policies.decoding.reuse import ReuseStore
+from llm_gym.policies.decoding.weights import fingerprint
 from llm_gym.policies.sampling import RowSampler
 
 __all__ = ["SlotEngine"]

@@ -3,8 +3,8 @@
 import pytest
 
 from llm_gym.policies.decoding.cache import StoredRow
+from llm_gym.policies.decoding.prefill import as_ids
 from llm_gym.policies.decoding.reuse import ReuseStore
-from llm_gym.policies.prefill import as_ids
 
 
 def row() -> StoredRow:

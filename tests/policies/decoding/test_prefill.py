@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_gym.policies.prefill import (
+from llm_gym.policies.decoding.prefill import (
     LEAST_SHARED,
     as_ids,
     buckets,
