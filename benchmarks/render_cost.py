@@ -24,7 +24,7 @@ from llm_gym.replies import read_reply
 from llm_gym.tokens import ChatTokens, TokenTrace
 from llm_gym.tokens.loading import neutral_tokenizer
 
-EPISODES = 8
+EPISODES = 15
 TURNS = 101
 EARLY, LATE = 5, 100
 LIMIT = 1.5
