@@ -7,6 +7,7 @@ body or a connection that is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import socket
 import struct
@@ -159,8 +160,9 @@ async def _page(request: web.Request, body: bytes, drip: float) -> web.StreamRes
 
 async def _giant(request: web.Request, body: bytes, drip: float) -> web.StreamResponse:
     response = await _begun(request, None)
-    for _ in range(256):
-        await response.write(b" " * 2**20)
+    with contextlib.suppress(ConnectionResetError):  # the client has had enough
+        for _ in range(256):
+            await response.write(b" " * 2**20)
     return response
 
 
