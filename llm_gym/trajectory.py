@@ -283,8 +283,9 @@ class Trajectory:
 
     @property
     def success(self) -> bool:
-        """Whether the verifier gave full marks."""
-        return self.score is not None and self.score.value >= 1.0
+        """Whether the verifier gave full marks; never so after a fault."""
+        full = self.score is not None and self.score.value >= 1.0
+        return full and self.fault is None
 
     @property
     def sampled_tokens(self) -> int:

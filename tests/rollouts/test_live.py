@@ -172,7 +172,8 @@ class FailsFor:
 
 
 def test_a_group_is_whole_or_none_of_it_is_a_result():
-    records = list(rollout(EchoEnv, FailsFor({2}), episodes=6, group_size=3))
+    failing = FailsFor({2})
+    records = list(rollout(EchoEnv, failing, episodes=6, group_size=3, tasks=["hi"]))
     by_number = {record.run.episode: record for record in records}
     assert [by_number[n].fault for n in (3, 4, 5)] == [None] * 3
     assert by_number[2].fault == "no engine"
@@ -180,6 +181,8 @@ def test_a_group_is_whole_or_none_of_it_is_a_result():
         expected = "its group is incomplete: episode 2 failed: no engine"
         assert by_number[number].fault == expected
         assert by_number[number].turns
+        assert by_number[number].score.value == 1.0
+        assert not by_number[number].success
         assert by_number[number].episode_return != by_number[number].episode_return
 
 
