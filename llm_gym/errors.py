@@ -11,7 +11,11 @@
 LLMGymError
 ├── ToolError                      the model may read it
 ├── EnvironmentFault               nobody's reward
-│   └── PolicyFault                the policy's engine broke
+│   ├── PolicyFault                the policy's engine broke
+│   ├── JudgeFault                 a judge failed or gave no readable verdict
+│   ├── UserFault                  a simulated user broke its contract
+│   └── SandboxFault               a run has no outcome that is the program's own
+│       └── SandboxUnavailable     no isolation here proves itself
 ├── DefinitionError (TypeError)    an environment class is written wrongly
 ├── ActionError (TypeError)        what was handed to `step()` is no reply
 ├── FormatError (ValueError)       a task file or a stored trajectory is malformed
@@ -31,12 +35,16 @@ __all__ = [
     "DefinitionError",
     "EnvironmentFault",
     "FormatError",
+    "JudgeFault",
     "LLMGymError",
     "MissingDependencyError",
     "PolicyFault",
+    "SandboxFault",
+    "SandboxUnavailable",
     "SnapshotError",
     "ToolError",
     "UnknownTaskError",
+    "UserFault",
     "require",
 ]
 
@@ -96,6 +104,22 @@ def _rebuild_fault(
 
 class PolicyFault(EnvironmentFault):
     """The engine behind a policy broke: out of memory, a kernel, a lost server."""
+
+
+class JudgeFault(EnvironmentFault):
+    """A judge or a reward model failed, or gave no verdict that can be read."""
+
+
+class UserFault(EnvironmentFault):
+    """A simulated user broke its contract: the agent is not to blame."""
+
+
+class SandboxFault(EnvironmentFault):
+    """A sandbox could not run a program, or lost it: nothing that the program did."""
+
+
+class SandboxUnavailable(SandboxFault):
+    """No isolation of this machine proves itself; the message says why, and what to do."""
 
 
 class DefinitionError(LLMGymError, TypeError):

@@ -12,10 +12,10 @@ PACKAGE = Path(__file__).parents[1] / "llm_gym"
 LAYERS = (
     "errors jsontext messages replies spaces validation shapes seeding",
     "tools tasks tokens trajectory transcript fingerprint verifiers dispatch episode"
-    " store threads",
+    " store threads policy asking sandbox workers users",
     "env vector",
     "registration",
-    "envs wrappers policies testing",
+    "envs wrappers policies testing bridges",
     "rollouts",
     "__init__",
     "checks",
