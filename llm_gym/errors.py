@@ -119,7 +119,7 @@ class SandboxFault(EnvironmentFault):
 
 
 class SandboxUnavailable(SandboxFault):
-    """No isolation of this machine proves itself; the message says why, and what to do."""
+    """No isolation of this machine proves itself; the message says what to do."""
 
 
 class DefinitionError(LLMGymError, TypeError):
