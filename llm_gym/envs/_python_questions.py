@@ -100,11 +100,11 @@ def _collatz(rng: Rng) -> Question:
     high = low + int(rng.integers(50, 150))
     return Question(
         "A sequence goes from n to n / 2 if n is even and to 3n + 1 if it is odd, "
-        f"until it reaches 1. How many steps does the start from {low} to {high} (both "
-        "included) take that takes the most?",
+        f"until it reaches 1. How many steps do the starts from {low} to {high} (both "
+        "included) take all together?",
         "def steps(n):\n    count = 0\n    while n != 1:\n"
         "        n = n // 2 if n % 2 == 0 else 3 * n + 1\n        count += 1\n"
-        f"    return count\nprint(max(map(steps, range({low}, {high + 1}))))",
+        f"    return count\nprint(sum(map(steps, range({low}, {high + 1}))))",
     )
 
 

@@ -154,6 +154,9 @@ your reply must be `Answer: ` and the number alone."""
         result = self._live.run(sandbox, self.state, code)
         if result.status in (Status.OK, Status.NONZERO) and not result.truncated:
             self.state["cells"].append(code)
+            if result.status is Status.NONZERO and not result.stderr:
+                told = f"The code exited with {result.exit_code}: its names are gone."
+                return f"{_shown(result)}\n{told}".strip()
             return _shown(result) or "(no output)"
         self.state["cells"].clear()
         return (
@@ -191,6 +194,7 @@ def _shown(result: Result) -> str:
     text = result.stdout + result.stderr
     if len(text) <= _SHOWN:
         return text.rstrip("\n")
+    text = text.rstrip("\n")
     half = _SHOWN // 2
     left_out = len(text) - 2 * half
     return f"{text[:half]}\n... {left_out} characters left out ...\n{text[-half:]}"
