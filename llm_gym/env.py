@@ -40,7 +40,7 @@ from llm_gym.trajectory import (
     as_score,
 )
 from llm_gym.transcript import transcript
-from llm_gym.verifiers.base import Verifier
+from llm_gym.verifiers.base import GroupVerifier, Verifier
 
 __all__ = ["ToolEnv"]
 
@@ -55,6 +55,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
     * `respond(reply)`: answers a reply without a tool call; by default it is the answer
       and ends the episode.
     * `verify(trajectory)`: judges the episode; by default `verifier` does.
+    * `group_verifier`: judges the members of a group together, in rollouts.
     * `outcome()`: what `verify` must know of the final state, recorded with the
       trajectory so that a stored one can be judged again.
     * `oracle()`: the best next reply, for `llm-gym check` and for baselines.
@@ -84,6 +85,7 @@ class ToolEnv(gym.Env[ChatRequest, Any]):
 
     tasks: TaskSource = BlankTasks()
     verifier: ClassVar[Verifier | None] = None
+    group_verifier: GroupVerifier | None = None
     system_prompt: ClassVar[str] = ""
     max_turns: int = 16
     blocking: ClassVar[bool | None] = None

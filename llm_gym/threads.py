@@ -223,7 +223,8 @@ if hasattr(os, "register_at_fork"):
 def blocks(env: gym.Env[Any, Any]) -> bool:
     """Say whether an environment's steps wait for something, and belong in a thread.
 
-    Its class says so with `blocking`; where that is None, its async tools do. An
+    Its class says so with `blocking`; where that is None, its verifier's own `blocking`
+    or its async tools do. An
     environment that is no `ToolEnv` may have a `blocking` too, and else does not block.
 
     Args:
@@ -233,5 +234,7 @@ def blocks(env: gym.Env[Any, Any]) -> bool:
     blocking = getattr(inner, "blocking", None)
     if blocking is not None:
         return bool(blocking)
+    if getattr(getattr(inner, "verifier", None), "blocking", False):
+        return True
     specs = getattr(inner, "tool_specs", {})
     return any(spec.is_async for spec in specs.values())

@@ -235,6 +235,8 @@ class Trajectory:
         task_hash: Hash of the task's content: one id with two contents shows.
         tokens: The exact tokens, where the policy told them; not part of the digest.
         certificate: What `llm-gym verify` holds the record to; not part of the digest.
+        group_score: The judgement among the members of its group, None where nothing
+            judged the group; not part of the digest.
     """
 
     env_id: str
@@ -254,6 +256,7 @@ class Trajectory:
     task_hash: str = ""
     tokens: TokenRecord | None = None
     certificate: Certificate | None = None
+    group_score: Score | None = None
 
     @property
     def messages(self) -> list[Message]:
@@ -278,8 +281,18 @@ class Trajectory:
 
     @property
     def episode_return(self) -> float:
-        """The sum of the rewards; NaN after a fault, which has none."""
-        return math.nan if self.fault else sum(turn.reward for turn in self.turns)
+        """The sum of the rewards; NaN after a fault, which has none.
+
+        Where the group was judged, that score counts in place of the episode's own.
+        """
+        if self.fault:
+            return math.nan
+        rewards = sum(turn.reward for turn in self.turns)
+        if self.group_score is None:
+            return rewards
+        return (
+            rewards - (self.score.value if self.score else 0) + self.group_score.value
+        )
 
     @property
     def success(self) -> bool:
@@ -301,7 +314,7 @@ class Trajectory:
     def digest(self) -> str:
         """SHA-256 of what id, seed and replies determine, in hexadecimal.
 
-        `run`, `timing`, `tokens` and `certificate` are not in it.
+        `run`, `timing`, `tokens`, `certificate` and `group_score` are not in it.
         """
         return _digest(dump(self))
 
@@ -349,13 +362,17 @@ class Trajectory:
         """Return the trajectory with the circumstances of its run."""
         return replace(self, run=run, timing=timing)
 
+    def with_group_score(self, score: Score) -> Trajectory:
+        """Return the trajectory with its judgement among its group."""
+        return replace(self, group_score=score)
+
     def with_tokens(self, tokens: TokenRecord) -> Trajectory:
         """Return the trajectory with its tokens and the certificate of both."""
         sealed = replace(self, tokens=tokens)
         return replace(sealed, certificate=_certificate(tokens, self.digest))
 
 
-_NOT_HASHED = frozenset({"run", "timing", "tokens", "certificate"})
+_NOT_HASHED = frozenset({"run", "timing", "tokens", "certificate", "group_score"})
 
 
 def _certificate(tokens: TokenRecord, digest: str) -> Certificate:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from operator import attrgetter
 
+from llm_gym.errors import EnvironmentFault
 from llm_gym.rollouts.collector import CalmCollector
 from llm_gym.rollouts.plan import Plan
 from llm_gym.rollouts.player import Player
@@ -100,7 +101,7 @@ class Crew:
         for number in self._numbers:
             await self._room.acquire()
             self._collector.began()
-            self._deliver(await self._player.play(number))
+            await self._deliver(await self._player.play(number))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -108,18 +109,27 @@ class Crew:
             self._error = self._error or task.exception()
             self._news.set()
 
-    def _deliver(self, record: Trajectory) -> None:
+    async def _deliver(self, record: Trajectory) -> None:
         """Add a trajectory to its group, and hand over the group if it is complete."""
         number = record.run.group if record.run else 0
         self._groups[number].append(record)
         if len(self._groups[number]) < self._plan.group_size:
             return
         members = sorted(self._groups.pop(number), key=attrgetter("run.episode"))
-        for member in _together(members):
+        for member in await self._judged(_together(members)):
             self._ready.append(member)
             if self._progress is not None:
                 self._progress.update(member)
         self._news.set()
+
+    async def _judged(self, group: list[Trajectory]) -> list[Trajectory]:
+        """Have a group judged together; where that fails, none of it is a result."""
+        if any(member.fault is not None for member in group):
+            return group
+        try:
+            return await self._player.judge(group)
+        except EnvironmentFault as err:
+            return [_given_up(member, str(err)) for member in group]
 
 
 def _together(group: list[Trajectory]) -> list[Trajectory]:

@@ -23,6 +23,7 @@ from llm_gym.policies.base import EnvPolicy, Policy
 from llm_gym.rollouts.crew import Crew
 from llm_gym.rollouts.plan import EnvSource, Limits, Plan, parse_mixture
 from llm_gym.trajectory import Trajectory
+from llm_gym.verifiers.base import GroupVerifier
 
 __all__ = ["arollout", "rollout"]
 
@@ -52,6 +53,9 @@ _DOC = """Run episodes and yield their trajectories as they end.
         retries: How often an episode is started again after a fault, in a new
             environment.
         limits: How long a reply, a turn's tools and an episode may take.
+        group_verifier: Judges the members of a group together when all have ended; its
+            scores stand in `group_score` and count in `episode_return`. Without one,
+            the environment's own does, if it has one.
         progress: Whether to show a bar on the error stream.
 
     Yields:
@@ -64,7 +68,8 @@ _DOC = """Run episodes and yield their trajectories as they end.
 
     Raises:
         TypeError: `env` is none of these, or the policy is no policy.
-        ValueError: A number is out of range.
+        ValueError: A number is out of range, or groups are too small for the verifier
+            of groups.
         RuntimeError: Called inside a running event loop; use `arollout` there.
     """
 
@@ -81,6 +86,7 @@ def _arguments(  # noqa: PLR0913  # one call says all of a run
     env_kwargs: Mapping[str, Any] | None = None,
     retries: int = 1,
     limits: Limits | None = None,
+    group_verifier: GroupVerifier | None = None,
     progress: bool = False,
 ) -> Plan:
     """Read the arguments of `rollout` and `arollout`."""
@@ -94,6 +100,7 @@ def _arguments(  # noqa: PLR0913  # one call says all of a run
         tasks=None if tasks is None else _task_ids(tasks),
         retries=retries,
         limits=limits or Limits(),
+        group_verifier=group_verifier,
         progress=progress,
     )
 

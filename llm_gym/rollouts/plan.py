@@ -15,6 +15,7 @@ import numpy as np
 
 from llm_gym.policies.base import EnvPolicy, Policy
 from llm_gym.seeding import draw_of_group, seed_of_group
+from llm_gym.verifiers.base import GroupVerifier, least_members
 
 __all__ = ["EnvSource", "Limits", "Plan", "parse_mixture"]
 
@@ -95,8 +96,10 @@ class Plan:
     retries: int
     limits: Limits
     progress: bool = False
+    group_verifier: GroupVerifier | None = None
 
     def __post_init__(self) -> None:
+        self.check_group(self.group_verifier)
         least = {
             "episodes": 1,
             "concurrency": 1,
@@ -118,6 +121,26 @@ class Plan:
             raise ValueError(
                 "`tasks` are of one environment: a mixture of "
                 f"{len(self.mixture.makers)} cannot take them"
+            )
+
+    def check_group(self, verifier: GroupVerifier | None) -> None:
+        """Raise unless groups are large enough for a verifier of groups.
+
+        Raises:
+            TypeError: It is none.
+            ValueError: It needs more members.
+        """
+        if verifier is None:
+            return
+        if not isinstance(verifier, GroupVerifier):
+            raise TypeError(
+                f"`group_verifier` must have `verify_group`, {verifier!r} has none"
+            )
+        needed = least_members(verifier)
+        if self.group_size < needed:
+            raise ValueError(
+                f"`{type(verifier).__name__}` judges groups of at least {needed}: "
+                f"`group_size` must not be {self.group_size}"
             )
 
     @property

@@ -24,7 +24,8 @@ from llm_gym.rollouts.pace import Pace
 from llm_gym.rollouts.plan import Plan
 from llm_gym.threads import Workers, blocks
 from llm_gym.tokens.trace import TokenTrace
-from llm_gym.trajectory import RunInfo, StopReason, Timing, Trajectory
+from llm_gym.trajectory import RunInfo, StopReason, Timing, Trajectory, as_score
+from llm_gym.verifiers.base import GroupVerifier
 
 __all__ = ["Player"]
 
@@ -47,6 +48,7 @@ class Player:
         self._name = policy_name(plan.policy)
         self._pace = Pace()
         self._idle: dict[int, list[_Stage]] = defaultdict(list)
+        self._group_verifiers: dict[int, GroupVerifier | None] = {}
         self._threads = Workers(min(plan.concurrency, _MAX_THREADS), "llm_gym-tools")
 
     async def play(self, number: int) -> Trajectory:
@@ -65,6 +67,32 @@ class Player:
             if record.fault is None:
                 break
         return record
+
+    async def judge(self, members: list[Trajectory]) -> list[Trajectory]:
+        """Have a complete group judged together, if something judges groups.
+
+        Args:
+            members: The group's trajectories, in order, none with a fault.
+
+        Returns:
+            They with their `group_score`.
+
+        Raises:
+            EnvironmentFault: No attempt worked.
+        """
+        number = members[0].run.episode if members[0].run else 0
+        own = self._group_verifiers.get(self._plan.which_env(number))
+        verifier = self._plan.group_verifier or own
+        if verifier is None:
+            return members
+        fault = ""
+        for _ in range(self._plan.retries + 1):
+            try:
+                work = self._threads.submit(_judged, verifier, members)
+                return await asyncio.wrap_future(work)
+            except Exception as err:  # noqa: BLE001  # whatever it is, it is a fault
+                fault = f"judging the group raised {type(err).__name__}: {err}"
+        raise EnvironmentFault(fault)
 
     def close(self) -> None:
         """Close the environments and end the threads.
@@ -146,13 +174,20 @@ class Player:
             what = "the tools of a turn"
             raise EnvironmentFault(_too_long(what, seconds)) from err
 
+    def _new_stage(self, which: int) -> _Stage:
+        stage = _Stage(self._plan.mixture.make(which))
+        if self._plan.group_verifier is None and which not in self._group_verifiers:
+            self._plan.check_group(stage.tool_env.group_verifier)
+            self._group_verifiers[which] = stage.tool_env.group_verifier
+        return stage
+
     @asynccontextmanager
     async def _stage(self, which: int) -> AsyncIterator[_Stage]:
         """Lend an environment; one that failed or is still at work does not return."""
         idle = self._idle[which]
         if not idle:
             await self._pace.wait()
-        stage = idle.pop() if idle else _Stage(self._plan.mixture.make(which))
+        stage = idle.pop() if idle else self._new_stage(which)
         try:
             yield stage
         finally:
@@ -160,6 +195,16 @@ class Player:
                 stage.give_up()
             else:
                 idle.append(stage)
+
+
+def _judged(verifier: GroupVerifier, members: list[Trajectory]) -> list[Trajectory]:
+    scores = list(verifier.verify_group(members))
+    if len(scores) != len(members):
+        raise ValueError(f"{len(scores)} scores came for {len(members)} episodes")
+    return [
+        member.with_group_score(as_score(score))
+        for member, score in zip(members, scores, strict=True)
+    ]
 
 
 class _Stage:
