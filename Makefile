@@ -68,7 +68,7 @@ $(VENV)/.demo: $(VENV)/.base pyproject.toml setup.cfg
 # Installs: the extra `dev` on top (pytest, mypy, ruff, ...), and TRL without what it needs:
 # only the chat templates in it are read.
 $(VENV)/.dev: $(VENV)/.demo
-	$(UV) --editable '.[transformers,endpoint,dev]'
+	$(UV) --editable '.[transformers,endpoint,math,regex,reasoning-gym,monty,dev]'
 	$(UV) --no-deps '$(TEMPLATES)'
 	touch $@
 

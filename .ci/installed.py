@@ -1,7 +1,7 @@
 """Checks an installed llm_gym with its core dependencies alone.
 
-Every registered id is made, reset and stepped; at most fifteen packages are there; the
-import is quick and loads no torch.
+Every registered id that needs no extra is made, reset and stepped, and the others name
+theirs; at most fifteen packages are there; the import is quick and loads no torch.
 """
 
 import importlib.metadata
@@ -12,6 +12,7 @@ import gymnasium as gym
 
 started = time.perf_counter()
 import llm_gym  # noqa: E402  # timed on top of gymnasium
+from llm_gym.registration import EXTRAS  # noqa: E402
 
 seconds = time.perf_counter() - started
 
@@ -28,6 +29,14 @@ ids = sorted(env_id for env_id in gym.registry if env_id.startswith("llmgym/"))
 if not ids:
     problems.append("no llmgym id is registered")
 for env_id in ids:
+    if env_id in EXTRAS:
+        try:
+            gym.make(env_id)
+            problems.append(f"{env_id} was made without its extra")
+        except llm_gym.MissingDependencyError as err:
+            if EXTRAS[env_id] not in str(err):
+                problems.append(f"{env_id} does not name its extra: {err}")
+        continue
     env = gym.make(env_id)
     _, info = env.reset(seed=7)
     _, reward, *_ = env.step(env.action_space.sample())

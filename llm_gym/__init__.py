@@ -12,11 +12,15 @@ from llm_gym.errors import (
     DefinitionError,
     EnvironmentFault,
     FormatError,
+    JudgeFault,
     LLMGymError,
     MissingDependencyError,
+    SandboxFault,
+    SandboxUnavailable,
     SnapshotError,
     ToolError,
     UnknownTaskError,
+    UserFault,
 )
 from llm_gym.messages import ChatRequest, Message, Reply, ToolCall, Usage
 from llm_gym.policies import Policy, ScriptedPolicy
@@ -29,7 +33,7 @@ from llm_gym.tasks import GeneratedTasks, JsonlTasks, ListTasks, Task, TaskSourc
 from llm_gym.tokens import TokenTrace
 from llm_gym.tools import ToolOutput, ToolSpec, tool
 from llm_gym.trajectory import CallRecord, Score, StopReason, Trajectory, Turn
-from llm_gym.verifiers import Rubric, Verifier
+from llm_gym.verifiers import GroupVerifier, Rubric, Verifier
 
 __version__ = "0.1.0"
 
@@ -42,7 +46,9 @@ __all__ = [
     "EnvironmentFault",
     "FormatError",
     "GeneratedTasks",
+    "GroupVerifier",
     "JsonlTasks",
+    "JudgeFault",
     "LLMGymError",
     "Limits",
     "ListTasks",
@@ -54,6 +60,8 @@ __all__ = [
     "ReplySpace",
     "Response",
     "Rubric",
+    "SandboxFault",
+    "SandboxUnavailable",
     "Score",
     "ScriptedPolicy",
     "Snapshot",
@@ -71,6 +79,7 @@ __all__ = [
     "Turn",
     "UnknownTaskError",
     "Usage",
+    "UserFault",
     "Verifier",
     "__version__",
     "arollout",

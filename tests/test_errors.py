@@ -47,7 +47,15 @@ def test_exceptions_are_caught_as_what_they_are(name, builtin):
 
 def test_caller_mistakes_are_no_faults():
     faults = [kind for kind in EXCEPTIONS if issubclass(kind, EnvironmentFault)]
-    assert faults == [EnvironmentFault, PolicyFault]
+    assert not any(issubclass(kind, (TypeError, ValueError)) for kind in faults)
+    assert {kind.__name__ for kind in faults} == {
+        "EnvironmentFault",
+        "JudgeFault",
+        "PolicyFault",
+        "SandboxFault",
+        "SandboxUnavailable",
+        "UserFault",
+    }
 
 
 def test_fault_names_env_tool_task_and_seed():
