@@ -10,6 +10,7 @@ from llm_gym.sandbox.base import (
     Session,
     Status,
 )
+from llm_gym.sandbox.opening import default_sandbox, open_sandbox
 
 __all__ = [
     "Files",
@@ -20,4 +21,6 @@ __all__ = [
     "Sandbox",
     "Session",
     "Status",
+    "default_sandbox",
+    "open_sandbox",
 ]
