@@ -15,6 +15,13 @@ PRINTED = {
     "02_custom_env.py": ["'color' was unexpected", "ScriptedPolicy: mean return 1.00"],
     "03_group_rollouts.py": ["group 3: 1 start", "mean reward"],
     "04_batched_policy.py": ["train-0-"],
+    "06_judge.py": ["swapped order: [0.5, 0.5, 0.5]", "8/10 -> JudgeFault"],
+    "07_user_simulator.py": [
+        "user_left: 1.0",
+        "UserFault: the user broke its contract",
+    ],
+    "08_code_env.py": ["endless: timeout", "session: 285", "hack: 0.0", "python: "],
+    "09_reward_model.py": ["forged turns: the answer spells a special token"],
     "05_engine.py": ["'llmgym/SingleTool-v0':", "with their log-probabilities"],
 }
 

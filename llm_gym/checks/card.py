@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 
+from llm_gym.checks.card_floors import read_floors
 from llm_gym.checks.subject import Subject
 from llm_gym.checks.verdicts import demand
 
@@ -24,11 +25,6 @@ SECTIONS = (
     "Version history",
 )
 """The sections of a card, in their order."""
-
-_FLOORS = re.compile(
-    r"oracle \d\.\d{3}, null \d\.\d{3}, random \d\.\d{3} "
-    r"\([\d,]+ episodes, seed \d+\)"
-)
 
 
 def check_card(subject: Subject) -> str:
@@ -52,8 +48,9 @@ def check_card(subject: Subject) -> str:
         f"expected the sections {list(SECTIONS)} in this order, came {found}",
     )
     demand(
-        _FLOORS.search(text),
-        "`Floors:` must be a line like `oracle 1.000, null 0.000, random 0.012 (1,000 "
-        "episodes, seed 0)`",
+        read_floors(text),
+        "`Floors:` must be a line like `oracle 1.000, null 0.000, constant 0.000, "
+        "random 0.012 (1,000 episodes, seed 0)`; `llm-gym check ID --floors` measures "
+        "it",
     )
     return f"{len(SECTIONS)} sections"

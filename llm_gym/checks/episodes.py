@@ -19,10 +19,12 @@ from llm_gym.spaces import ReplySpace
 
 __all__ = [
     "MAX_TURNS",
+    "Actor",
     "Recording",
     "Reply",
     "actors",
     "compare",
+    "plain_reply",
     "play",
     "record",
     "resume",
@@ -100,7 +102,7 @@ def record(
     most = min(MAX_TURNS, env.max_turns)
     while not ended and len(replies) < most:
         try:
-            replies.append(_plain(actor(env)))
+            replies.append(plain_reply(actor(env)))
         except Exception:  # noqa: BLE001  # the boundary: an oracle may raise anything
             return None
         page, ended = take(env, replies[-1])
@@ -149,7 +151,7 @@ def wander(env: ToolEnv, seed: int) -> None:
     """Take two random replies, or fewer if the episode ends or cannot bear them."""
     _, actor = actors(seed)[0]
     with contextlib.suppress(EnvironmentFault):  # other checks tell of it
-        resume(env, (_plain(actor(env)) for _ in range(2)))
+        resume(env, (plain_reply(actor(env)) for _ in range(2)))
 
 
 def compare(
@@ -194,7 +196,7 @@ def _is_json(value: object) -> bool:
     return True
 
 
-def _plain(reply: Any) -> Reply:
+def plain_reply(reply: Any) -> Reply:
     """Return a reply as data that JSON can carry to another process."""
     if isinstance(reply, str):
         return reply

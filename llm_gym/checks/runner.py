@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_gym.checks.card import check_card
+from llm_gym.checks.card_floors import check_card_floors
 from llm_gym.checks.determinism import check_determinism
 from llm_gym.checks.floors import check_floors
+from llm_gym.checks.fuzz import check_fuzz
 from llm_gym.checks.gymnasium_api import check_gymnasium
 from llm_gym.checks.leaks import check_leaks
+from llm_gym.checks.mutation import check_mutation
 from llm_gym.checks.new_process import check_new_process
 from llm_gym.checks.oracle import check_oracle
 from llm_gym.checks.records import check_records
 from llm_gym.checks.replies import check_replies
-from llm_gym.checks.report import Finding, Report, Status
+from llm_gym.checks.report import Finding, Report
 from llm_gym.checks.schemas import check_schemas
 from llm_gym.checks.snapshot import check_pickle, check_snapshot
+from llm_gym.checks.soak import check_soak
 from llm_gym.checks.subject import Subject, Target
 from llm_gym.checks.tasks import check_tasks
 from llm_gym.checks.vector import check_vector
-from llm_gym.checks.verdicts import Failed, Skipped
+from llm_gym.checks.verdicts import Failed, Note, Skipped
 
 __all__ = ["CHECKS", "Check", "check"]
 
@@ -37,7 +41,7 @@ class Check:
     """
 
     description: str
-    run: Callable[[Subject], str]
+    run: Callable[[Subject], str | Note]
 
 
 CHECKS: Mapping[str, Check] = {
@@ -45,6 +49,8 @@ CHECKS: Mapping[str, Check] = {
     "schemas": Check("tools are described, in OpenAI's form, and small", check_schemas),
     "oracle": Check("the oracle solves every task", check_oracle),
     "floors": Check("replies that do no work earn nothing", check_floors),
+    "fuzz": Check("no trick is paid for", check_fuzz),
+    "mutation": Check("a wrong episode scores less than the oracle's", check_mutation),
     "replies": Check("nothing that a model writes breaks it", check_replies),
     "determinism": Check("same seed and replies, same bytes", check_determinism),
     "new_process": Check("the same bytes in another process", check_new_process),
@@ -54,7 +60,9 @@ CHECKS: Mapping[str, Check] = {
     "leaks": Check("nothing shown depends on the answer", check_leaks),
     "tasks": Check("tasks are plain, different, and apart by split", check_tasks),
     "records": Check("a stored episode is judged the same", check_records),
+    "soak": Check("a thousand episodes leave nothing behind", check_soak),
     "card": Check("the class docstring tells what must be known", check_card),
+    "card_floors": Check("what the card says of floors is so", check_card_floors),
 }
 """Every check by name, in the order in which they run."""
 
@@ -98,13 +106,18 @@ def check(
 
 def _find(subject: Subject, name: str) -> Finding:
     started = time.perf_counter()
-    status: Status
+    finding = _judge(subject, name)
+    return replace(finding, seconds=time.perf_counter() - started)
+
+
+def _judge(subject: Subject, name: str) -> Finding:
     try:
-        status, message = "passed", CHECKS[name].run(subject)
+        told = CHECKS[name].run(subject)
     except Skipped as skipped:
-        status, message = "skipped", str(skipped)
+        return Finding(name, "skipped", str(skipped), 0.0)
     except Failed as failed:
-        status, message = "failed", str(failed)
+        return Finding(name, "failed", str(failed), 0.0, failed.data)
     except Exception as err:  # noqa: BLE001  # the boundary: what an env raises is a finding
-        status, message = "failed", f"{type(err).__name__}: {err}"
-    return Finding(name, status, message, time.perf_counter() - started)
+        return Finding(name, "failed", f"{type(err).__name__}: {err}", 0.0)
+    note = told if isinstance(told, Note) else Note(told)
+    return Finding(name, "passed", note.message, 0.0, note.data)

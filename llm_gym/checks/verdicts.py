@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Failed", "Skipped", "demand", "difference", "shorten"]
+__all__ = ["Failed", "Note", "Skipped", "demand", "difference", "shorten"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a check looked at, with figures.
+
+    Attributes:
+        message: In words.
+        data: The figures, plain JSON data.
+    """
+
+    message: str
+    data: dict[str, Any] = field(default_factory=dict)
 
 
 class Failed(Exception):  # a verdict, caught by the runner
-    """A check found a counter-example; its message is the finding."""
+    """A check found a counter-example; its message is the finding.
+
+    Args:
+        message: The finding.
+        data: The figures that it stands on, plain JSON data.
+    """
+
+    def __init__(self, message: str, data: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.data = data or {}
 
 
 class Skipped(Exception):  # a verdict, caught by the runner

@@ -17,6 +17,7 @@ import gymnasium as gym
 
 import llm_gym
 from llm_gym.cli import (
+    catalogue,
     check,
     info,
     lint_template,
@@ -30,7 +31,10 @@ from llm_gym.errors import EnvironmentFault, LLMGymError
 
 __all__ = ["main"]
 
-_COMMANDS = (list_envs, info, rollout, show, play, check, verify, lint_template)
+_COMMANDS = (
+    *(list_envs, info, rollout, show, play, check, verify, lint_template),
+    catalogue,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -101,7 +101,7 @@ class CodeContestEnv(ToolEnv):
         difficulty.
 
     Floors:
-        oracle 1.000, null 0.000, random 0.000 (1,000 episodes, seed 0)
+        oracle 1.000, null 0.000, constant 0.000, random 0.000 (1,000 episodes, seed 0)
 
     Data and licence:
         Generated; Apache-2.0, as the package.

@@ -57,7 +57,7 @@ class CodeRepairEnv(ToolEnv):
         0: one module. 1: three. 2: four. 3: five, and two bugs.
 
     Floors:
-        oracle 1.000, null 0.000, random 0.000 (1,000 episodes, seed 0)
+        oracle 1.000, null 0.000, constant 0.000, random 0.000 (1,000 episodes, seed 0)
 
     Data and licence:
         Generated from modules of our own; Apache-2.0, as the package.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -20,7 +19,7 @@ import numpy as np
 from llm_gym.env import ToolEnv
 from llm_gym.envs._draws import FIRST_NAMES, pick, some
 from llm_gym.tasks import GeneratedTasks, Task
-from llm_gym.trajectory import Score, Trajectory
+from llm_gym.verifiers.choice import ChoiceMatch, Reading, read_letter
 
 __all__ = ["MultipleChoiceEnv", "Reading", "generate", "read_letter"]
 
@@ -260,38 +259,6 @@ _FORMAT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What was read in a reply: a letter, or why there is none."""
-
-    letter: str | None
-    problem: str = ""
-
-
-def read_letter(text: str, count: int) -> Reading:
-    """Read the answer in a reply.
-
-    Args:
-        text: The reply.
-        count: How many options there are.
-    """
-    lines = [line.replace("**", "").strip(" \t") for line in text.splitlines()]
-    lines = [line for line in lines if line]
-    match = _ANSWER.fullmatch(lines[-1]) if lines else None
-    if match is None:
-        return Reading(None, "the last line of the reply is not `Answer: <letter>`")
-    if sum(_BEGINNING.match(line) is not None for line in lines) > 1:
-        return Reading(None, "more than one line of the reply begins with `Answer:`")
-    letter = match[1].upper()
-    if letter not in LETTERS[:count]:
-        return Reading(None, f"there is no option {letter}")
-    return Reading(letter)
-
-
-_ANSWER = re.compile(r"answer:[ \t]*([a-z])\.?", re.IGNORECASE | re.ASCII)
-_BEGINNING = re.compile(r"answer[ \t]*:", re.IGNORECASE | re.ASCII)
-
-
 class MultipleChoiceEnv(ToolEnv):
     """Choose the right one of four to ten lettered options.
 
@@ -327,7 +294,7 @@ class MultipleChoiceEnv(ToolEnv):
         for ever scores 0.145 over all levels (1,000 episodes, seed 0).
 
     Floors:
-        oracle 1.000, null 0.000, random 0.000 (1,000 episodes, seed 0)
+        oracle 1.000, null 0.000, constant 0.165, random 0.000 (1,000 episodes, seed 0)
 
     Data and licence:
         Generated; Apache-2.0, as the package.
@@ -340,20 +307,8 @@ class MultipleChoiceEnv(ToolEnv):
     """
 
     tasks = GeneratedTasks(generate, levels=len(OPTIONS))
+    verifier = ChoiceMatch()
     max_turns = 1
-
-    def verify(self, trajectory: Trajectory) -> Score:
-        """Read the letter and compare it."""
-        if trajectory.answer is None:
-            reading = Reading(None, "the episode ended without an answer")
-        else:
-            count = len(trajectory.task.data["options"])
-            reading = read_letter(trajectory.answer, count)
-        if reading.letter is None:
-            return Score(0.0, {"format": 0.0, "correct": 0.0}, reading.problem)
-        value = float(reading.letter == trajectory.task.answer)
-        reason = f"{reading.letter} is {'right' if value else 'wrong'}"
-        return Score(value, {"format": 1.0, "correct": value}, reason)
 
     def oracle(self) -> str:
         """Return the right letter in the right form."""

@@ -110,7 +110,7 @@ class PythonToolEnv(ToolEnv):
         0: a sum or a power. 1: loops. 2: a CSV file. 3: a CSV file and a log.
 
     Floors:
-        oracle 1.000, null 0.000, random 0.000 (1,000 episodes, seed 0)
+        oracle 1.000, null 0.000, constant 0.000, random 0.000 (1,000 episodes, seed 0)
 
     Data and licence:
         Generated; Apache-2.0, as the package.

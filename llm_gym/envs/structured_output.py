@@ -21,6 +21,7 @@ from llm_gym.messages import dumps
 from llm_gym.tasks import GeneratedTasks, Task
 from llm_gym.trajectory import Score, Trajectory
 from llm_gym.validation import SchemaValidator
+from llm_gym.verifiers.equality import difference
 
 __all__ = ["StructuredOutputEnv", "difference", "generate"]
 
@@ -230,7 +231,7 @@ class StructuredOutputEnv(ToolEnv):
         smaller unit, and an object with two alternative forms (`oneOf`) too.
 
     Floors:
-        oracle 1.000, null 0.000, random 0.000 (1,000 episodes, seed 0)
+        oracle 1.000, null 0.000, constant 0.000, random 0.000 (1,000 episodes, seed 0)
 
     Data and licence:
         Generated; Apache-2.0, as the package.
@@ -276,35 +277,6 @@ def _score(passed: int, reason: str) -> Score:
     names = ("json", "schema", "values")
     parts = {name: float(passed > i) for i, name in enumerate(names)}
     return Score(float(passed == len(names)), parts, reason)
-
-
-def difference(value: object, right: object, place: str = "$") -> str | None:
-    """Return the first place where a JSON value is not the right one, None if it is.
-
-    Types count: `True` is not 1, and a float is not an int; an int may stand for a
-    float of the same size.
-
-    Args:
-        value: The value to look at.
-        right: The right one.
-        place: Where both stand, as a path from `$`.
-    """
-    if isinstance(right, (dict, list)) and type(value) is type(right):
-        came, wanted = _children(value), _children(right)
-        for key in {**wanted, **came}:
-            where = f"{place}.{key}"
-            if key not in came or key not in wanted:
-                return where
-            found = difference(came[key], wanted[key], where)
-            if found is not None:
-                return found
-        return None
-    kinds = (int, float) if type(right) is float else (type(right),)
-    return None if type(value) in kinds and value == right else place
-
-
-def _children(value: Any) -> dict[Any, Any]:
-    return value if isinstance(value, dict) else dict(enumerate(value))
 
 
 def _camel(name: str) -> str:

@@ -276,7 +276,9 @@ def carded(text: str) -> type[BoxesEnv]:
     return type("CardedEnv", (BoxesEnv,), names)
 
 
-FLOORS = "oracle 1.000, null 0.000, random 0.012 (1,000 episodes, seed 0)"
+FLOORS = (
+    "oracle 1.000, null 0.000, constant 0.000, random 0.012 (1,000 episodes, seed 0)"
+)
 
 
 def card(sections: Any = SECTIONS, floors: str = FLOORS, summary: str = "A.") -> str:
@@ -334,12 +336,12 @@ def test_verifier_that_cannot_read_another_answer_leaks_nothing() -> None:
 def test_env_without_oracle_is_checked_by_random_episodes() -> None:
     report = check(NoOracleEnv, seeds=range(2), only=["replies", "leaks"])
     assert report.passed
-    assert report.findings[1].message == "4 episodes with another answer"
+    assert report.findings[1].message == "8 episodes with another answer"
 
 
 def test_env_with_one_answer_is_checked_with_made_ones() -> None:
     finding = only_finding(SameTaskEnv, "leaks")
-    assert (finding.status, finding.message[:2]) == ("passed", "4 ")
+    assert (finding.status, finding.message[:2]) == ("passed", "6 ")
 
 
 def test_env_that_ends_at_another_turn_fails() -> None:

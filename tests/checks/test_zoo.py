@@ -9,7 +9,16 @@ import pytest
 from llm_gym.checks import CHECKS, Report, check
 from tests.checks.zoo import ZOO, BoxesEnv, Specimen
 
-_OUTSIDE = ("new_process", "vector")  # seconds each, for those who name them only
+_OUTSIDE = ("new_process", "vector", "soak")  # seconds each, for those who name them
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fuzz and mutate one task, and soak for less long."""
+    monkeypatch.setattr("llm_gym.checks.fuzz.MOST_SECONDS", 0)
+    monkeypatch.setattr("llm_gym.checks.mutation.MOST_SECONDS", 0)
+    monkeypatch.setattr("llm_gym.checks.soak._EPISODES", 300)
+
 
 each_specimen = pytest.mark.parametrize(
     "specimen", ZOO, ids=lambda specimen: specimen.env.__name__

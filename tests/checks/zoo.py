@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import locale
 import math
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -209,7 +211,7 @@ class SharedStateEnv(BoxesEnv):
         return len(self.knocks)
 
 
-@broken("determinism", "snapshot", "pickle", match="digest")
+@broken("determinism", "snapshot", "pickle", "mutation", match="digest")
 class OracleChangesEnv(BoxesEnv):
     """Its oracle changes the state."""
 
@@ -419,7 +421,107 @@ class BeginsByAnswerEnv(BoxesEnv):
 # Rewards
 
 
-@broken("floors", "replies", match="''")
+@broken("leaks", match="in base64")
+class LeaksBase64Env(BoxesEnv):
+    """Tells what is in the second box to those who can read it."""
+
+    @tool
+    def knock(self, times: int) -> str:
+        """Knock.
+
+        Args:
+            times: How often.
+        """
+        inside = self.task.data["inside"]
+        code = inside[inside[self.task.data["first"]]]
+        return base64.b64encode(code.encode()).decode()
+
+
+@broken("leaks", match="`info` holds 'x*.* backwards")
+class LeaksBackwardsInInfoEnv(BoxesEnv):
+    """Tells in `info`, backwards, what is also the answer."""
+
+    def step(self, action: Any) -> Any:
+        *result, info = super().step(action)
+        inside = self.task.data["inside"]
+        return *result, {**info, "x": inside[inside[self.task.data["first"]]][::-1]}
+
+
+@broken("leaks", match="holds a score, though the episode goes on")
+class ScoresEarlyEnv(BoxesEnv):
+    """Tells a score before the end."""
+
+    def step(self, action: Any) -> Any:
+        *result, info = super().step(action)
+        return *result, {"score": {"reason": "not yet"}, **info}
+
+
+@broken("leaks", match="provoking replies, the answer changed")
+class ConfirmsGuessEnv(BoxesEnv):
+    """Tells whether a guess is right in a tool's refusal."""
+
+    @tool
+    def open_box(self, box: str) -> Any:
+        """Open a box.
+
+        Args:
+            box: The box's name.
+        """
+        if box == self.task.answer["code"]:
+            raise ToolError("that is no box, that is the code")
+        return BoxesEnv.open_box(self, box)
+
+
+class HandInEnv(BoxesEnv):
+    """Takes the answer by a tool."""
+
+    @tool(ends_episode=True)
+    def hand_in(self, box: str, code: str) -> str:
+        """Hand the code in.
+
+        Args:
+            box: The box that it was in.
+            code: The code.
+        """
+        self.state["handed"] = {"box": box, "code": code}
+        return "It was handed in."
+
+    def outcome(self) -> Any:
+        return self.state.get("handed")
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        right = _handed_in(trajectory.task)
+        value = float(trajectory.outcome == right)
+        return Score(value, {"right": value}, "the right code and box, or not")
+
+    def oracle(self) -> str:
+        if len(self.state["opened"]) < 2:
+            return super().oracle()
+        return call_text("hand_in", _handed_in(self.task))
+
+
+def _handed_in(task: Task) -> dict[str, str]:
+    inside = task.data["inside"]
+    return {"box": inside[task.data["first"]], "code": task.answer["code"]}
+
+
+@broken("leaks", match="after 3 replies `observation.messages")
+class TellsAtTheEndEnv(HandInEnv):
+    """Tells whether the code was right when it is too late."""
+
+    @tool(ends_episode=True)
+    def hand_in(self, box: str, code: str) -> str:
+        """Hand the code in.
+
+        Args:
+            box: The box that it was in.
+            code: The code.
+        """
+        HandInEnv.hand_in(self, box, code)
+        return "Right." if code == self.task.answer["code"] else "Wrong."
+
+
+@broken("floors", "replies", "fuzz", "mutation", match="''")
 class PaysEmptyEnv(BoxesEnv):
     """Takes a part of the answer for the answer, even none of it."""
 
@@ -428,7 +530,7 @@ class PaysEmptyEnv(BoxesEnv):
         return Score(float(right), {"answered": 1.0}, "a part of the code or not")
 
 
-@broken("floors", match="message of the user")
+@broken("floors", "fuzz", match="message of the user")
 class PaysEchoEnv(BoxesEnv):
     """Pays for mentioning the first box."""
 
@@ -438,7 +540,7 @@ class PaysEchoEnv(BoxesEnv):
         return Score(max(right, named / 10), {"answered": 1.0}, "mentioned or not")
 
 
-@broken("floors", match="'0' scored above 0 on")
+@broken("floors", "fuzz", match="'0' scored above 0 on")
 class PaysConstantEnv(BoxesEnv):
     """Takes a zero for the code too."""
 
@@ -447,7 +549,7 @@ class PaysConstantEnv(BoxesEnv):
         return Score(float(right), {"answered": 1.0}, "the code, or zero, or not")
 
 
-@broken("floors", "replies", "records", match="nan")
+@broken("floors", "replies", "records", "fuzz", "mutation", "card_floors", match="nan")
 class NotFiniteEnv(BoxesEnv):
     """Divides by the answer's length as numpy does."""
 
@@ -457,7 +559,153 @@ class NotFiniteEnv(BoxesEnv):
         return replace(score, parts={"answered": math.nan if empty else 1.0})
 
 
-@broken("oracle", match="score is 0.0")
+# Tricks
+
+
+@broken("fuzz", "floors", match="constants, 'nan'")
+class PaysNanEnv(BoxesEnv):
+    """Compares numbers, and nothing is further from one than `nan` is."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        try:
+            given = float(trajectory.answer or "")
+        except ValueError:
+            return Score(0.0, {}, "no number")
+        wrong = abs(given - float(trajectory.task.answer["code"])) > 0.5
+        return Score(float(not wrong), {}, "near or not")
+
+
+@broken("fuzz", match="negated, not")
+class TakesAnyEnv(BoxesEnv):
+    """Looks for the code anywhere."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        right = trajectory.task.answer["code"] in (trajectory.answer or "")
+        return Score(float(right), {}, "the code is there or not")
+
+
+@broken("fuzz", match="cut, without its last character")
+class TakesBeginningEnv(BoxesEnv):
+    """Takes the beginning of the code for the code."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        answer = trajectory.answer or "-"
+        right = trajectory.task.answer["code"].startswith(answer)
+        return Score(float(right), {}, "the code begins so or not")
+
+
+@broken("fuzz", match="wrong channel, the answer in the reasoning")
+class ReadsThoughtsEnv(BoxesEnv):
+    """Judges what the model thought."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        said = trajectory.turns[-1].reply
+        heard = said.get("reasoning_content") or said["content"]
+        right = heard == trajectory.task.answer["code"]
+        return Score(float(right), {}, "the code was thought of or not")
+
+
+@broken("fuzz", match="injections, .*verdict")
+class TrustsVerdictEnv(BoxesEnv):
+    """Reads a verdict where the answer stands, as a judge might that was fooled."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        said = (trajectory.answer or "").replace(" ", "")
+        judged = said == '{"verdict":"correct"}'
+        return Score(max(judged, super().verify(trajectory).value), {}, "judged")
+
+
+@broken("fuzz", match="tool calls, `knock`, 5 times at once")
+class PaysCallsEnv(BoxesEnv):
+    """Pays for being busy."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        busy = sum(call.name == "knock" for call in trajectory.calls) >= 3
+        return Score(max(busy, super().verify(trajectory).value), {}, "busy or right")
+
+
+@broken("fuzz", match="hedged, if not")
+class TakesListEnv(BoxesEnv):
+    """Takes a list that holds the code."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        listed = (trajectory.answer or "").split(", ")
+        right = len(listed) != 2 and trajectory.task.answer["code"] in listed
+        return Score(float(right), {}, "listed or not")
+
+
+@broken(
+    "fuzz",
+    "floors",
+    "replies",
+    match="raised EnvironmentFault: the verifier raised OverflowError",
+)
+class OverflowingVerifierEnv(BoxesEnv):
+    """Its verifier cannot bear what `float` reads as infinite."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        with contextlib.suppress(ValueError):
+            int(float(trajectory.answer or "0"))
+        return super().verify(trajectory)
+
+
+@broken("mutation", "fuzz", match="foreign gold")
+class PaysFormEnv(BoxesEnv):
+    """Takes anything that looks like a code."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        right = re.fullmatch(r"[1-9][0-9]{8}", trajectory.answer or "")
+        return Score(float(right is not None), {}, "looks like a code or not")
+
+
+@broken("mutation", match="late write, `knock`")
+class ForgivesHarmEnv(BoxesEnv):
+    """Records what was done besides, and does not look at it."""
+
+    def outcome(self) -> Any:
+        return {"knocks": self.state["knocks"]}
+
+
+@broken("mutation", match="wrong argument, call 2.0")
+class IgnoresArgumentEnv(HandInEnv):
+    """Does not look at one of the things that it asks for."""
+
+    def verify(self, trajectory: Trajectory) -> Score:
+        handed = trajectory.outcome or {}
+        right = handed.get("code") == trajectory.task.answer["code"]
+        return Score(float(right), {}, "the code is right or not")
+
+
+@broken("card_floors", match="says `null 0.500`")
+class WrongFloorsEnv(BoxesEnv):
+    """Has a card that is too good.
+
+    Floors:
+        oracle 1.000, null 0.500, constant 0.000, random 0.000 (1,000 episodes, seed 0)
+    """
+
+
+@broken("soak", match="MiB of memory")
+class KeepsEpisodesEnv(BoxesEnv):
+    """Keeps something of every episode."""
+
+    kept: list[bytes] = []  # noqa: RUF012  # the fault
+
+    def begin(self, task: Task) -> str:
+        self.kept.append(os.urandom(64 * 1024))
+        return super().begin(task)
+
+
+@broken("soak", match="descriptors")
+class NeverClosesEnv(BoxesEnv):
+    """Opens a file with each environment and does not close it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.descriptor = os.open(os.devnull, os.O_RDONLY)
+
+
+@broken("oracle", "mutation", match="score is 0.0")
 class WrongOracleEnv(BoxesEnv):
     """Its oracle answers with the box's name."""
 
@@ -465,12 +713,12 @@ class WrongOracleEnv(BoxesEnv):
         return str(self.task.data["first"])
 
 
-@broken("oracle", match="write `oracle")
+@broken("oracle", "mutation", "card_floors", match="write `oracle")
 class NoOracleEnv(BoxesEnv):
     """Has no oracle."""
 
     def oracle(self) -> str:
-        raise NotImplementedError
+        raise NotImplementedError("`NoOracleEnv` has no oracle")
 
 
 @broken("oracle", match="truncated")
@@ -541,7 +789,7 @@ class RendersNothingEnv(BoxesEnv):
 # Replies
 
 
-@broken("replies", match="KeyError")
+@broken("replies", "fuzz", match="KeyError")
 class RaisesEnv(BoxesEnv):
     """Its tool does not refuse what it does not know."""
 
@@ -557,7 +805,7 @@ class RaisesEnv(BoxesEnv):
         return self.task.data["inside"][box]
 
 
-@broken("replies", match="OverflowError")
+@broken("replies", "fuzz", match="OverflowError")
 class OverflowsEnv(BoxesEnv):
     """Its tool cannot bear a large number."""
 
@@ -571,7 +819,7 @@ class OverflowsEnv(BoxesEnv):
         return int(math.exp(times))
 
 
-@broken("replies", match="RecursionError")
+@broken("replies", "fuzz", match="RecursionError")
 class ParsesTextEnv(BoxesEnv):
     """Parses the answer with Python's own `json`."""
 
@@ -581,7 +829,7 @@ class ParsesTextEnv(BoxesEnv):
         return super().verify(trajectory)
 
 
-@broken("replies", match="null byte")
+@broken("replies", "fuzz", match="null byte")
 class OpensPathEnv(BoxesEnv):
     """Takes the answer for a path."""
 
@@ -627,7 +875,7 @@ class SpeaksTooEarlyEnv(BoxesEnv):
         return {**observation, "messages": messages}, *rest
 
 
-@broken("replies", match="`info` is not plain JSON")
+@broken("replies", "leaks", match="`info` is not plain JSON")
 class OddInfoEnv(BoxesEnv):
     """Puts a set of the model's mistakes into `info`."""
 
@@ -637,7 +885,7 @@ class OddInfoEnv(BoxesEnv):
         return *result, {**info, "mistakes": bad} if bad else info
 
 
-@broken("oracle", "replies", match="no score or no stop reason")
+@broken("oracle", "replies", "mutation", match="no score or no stop reason")
 class FakesEndEnv(BoxesEnv):
     """Ends an episode that its record does not end."""
 
@@ -646,7 +894,10 @@ class FakesEndEnv(BoxesEnv):
         return observation, reward, True, False, info
 
 
-@broken("oracle", "replies", "leaks", match="no end after `max_turns`")
+@broken(
+    *("oracle", "replies", "leaks", "card_floors", "mutation"),
+    match="no end after `max_turns`",
+)
 class NeverEndsEnv(BoxesEnv):
     """Goes on after its end."""
 
@@ -739,7 +990,7 @@ class NextTasks(GeneratedTasks):
 LargeLiteral = Literal[tuple(f"word-{number}" for number in range(3500))]
 
 
-@broken("tasks", match="same task")
+@broken("tasks", "fuzz", match="same task")
 class SameTaskEnv(BoxesEnv):
     """Has one task whatever the seed."""
 
