@@ -19,7 +19,6 @@ ENVIRONMENTS: dict[str, str] = {
     "llmgym/CodeRepair-v0": "llm_gym.envs.code_repair:CodeRepairEnv",
     "llmgym/Sql-v0": "llm_gym.envs.sql:SqlEnv",
     "llmgym/CustomerService-v0": "llm_gym.envs.customer_service:CustomerServiceEnv",
-    "llmgym/Rlhf-v0": "llm_gym.envs.rlhf:RlhfEnv",
 }
 """Entry points by id; the class behind one is imported when it is made."""
 

@@ -60,6 +60,9 @@ sched_getscheduler prlimit64"""
 """Of oneself only, where others could be asked of: even that they exist is not told."""
 _OF_CLOCK = "clock_gettime clock_getres clock_nanosleep timer_create"
 """Of the machine's and one's own clocks; other numbers name another process's."""
+_XATTRS = """getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr
+lsetxattr fsetxattr removexattr lremovexattr fremovexattr"""
+"""Extended attributes: "not supported", with which `ls -l` and `cp -a` are content."""
 _ATTACKS = """ptrace process_vm_readv process_vm_writev process_madvise process_mrelease
 kcmp bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register
 io_setup io_submit io_destroy keyctl add_key request_key kexec_load kexec_file_load
@@ -73,6 +76,7 @@ pidfd_getfd pidfd_send_signal memfd_secret"""
 
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS, _EINVAL = _ERRNO | 1, _ERRNO | 38, _ERRNO | 22
+_ENOTSUP = _ERRNO | 95
 _NOTHING = _ERRNO | 0  # the call does nothing and says that it worked
 _LAST_KNOWN = 450  # of the tables in syscalls.py
 
@@ -155,6 +159,7 @@ def _special(profile: Profile, own_pid: int) -> dict[str, _Code]:
         rules["getpriority"] = _when(1, itself)
         for name in _MODES.split():
             rules[name] = [(_RETURN, 0, 0, _NOTHING)]
+    rules |= {name: [(_RETURN, 0, 0, _ENOTSUP)] for name in _XATTRS.split()}
     return rules
 
 

@@ -71,7 +71,8 @@ def test_call_over_its_bounds_ends_the_session_and_says_so(env):
 def test_exit_loses_the_names_and_says_so(env):
     env.reset(seed=1)
     shown(env, "x = 1")
-    assert shown(env, "raise SystemExit(3)") == "The code exited with 3: its names are gone."
+    told = shown(env, "raise SystemExit(3)")
+    assert told == "The code exited with 3: its names are gone."
     assert "NameError" in shown(env, "x")
 
 
