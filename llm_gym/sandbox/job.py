@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 _PAGE = 4096
+_PIPE_BYTES = 65536  # a pipe holds no more: a shorter read has emptied it
 GRACE_SECONDS = 1.2
 """How long after its wall clock a run's status may take to come."""
 
@@ -221,7 +222,7 @@ class Capture:
         """Read what is there; return False at the stream's end."""
         while most > 0:
             try:
-                part = os.read(self.fd, 65536)
+                part = os.read(self.fd, _PIPE_BYTES)
             except BlockingIOError:
                 return True
             if not part:
@@ -230,12 +231,14 @@ class Capture:
             room = self.bound - len(self.kept)
             self.kept += part[:room]
             self.is_cut = self.is_cut or len(part) > room
+            if len(part) < _PIPE_BYTES:
+                return True
         return True
 
     @property
     def text(self) -> str:
         """What was kept, bad bytes replaced."""
-        return self.kept.decode("utf-8", "replace")
+        return self.kept.decode("utf-8", "replace") if self.kept else ""
 
 
 class Job:

@@ -148,7 +148,7 @@ class CodeTests:
     def verify(self, trajectory: Trajectory) -> Score:
         """Judge the program of the episode's answer; see `code_of`."""
         if trajectory.answer is None:
-            return Score(0.0, reason="the episode ended without an answer")
+            return _unread("the episode ended without an answer")
         return self.score(trajectory.answer, trajectory.task.answer)
 
     def score(self, text: str, answer: Mapping[str, Any]) -> Score:
@@ -165,11 +165,11 @@ class CodeTests:
         tests = _read_tests(answer)
         source = code_of(text)
         if source is None:
-            return Score(0.0, reason="the reply holds no program")
+            return _unread("the reply holds no program")
         if len(source) > _MOST_CODE:
-            return Score(0.0, reason=f"the program is longer than {_MOST_CODE}")
+            return _unread(f"the program is longer than {_MOST_CODE} characters")
         if "\0" in source or not _encodable(source):
-            return Score(0.0, reason="the program is no text that Python reads")
+            return _unread("the program is no text that Python reads")
         if tests.function is None:
             return self._judge_program(source, answer["cases"], tests)
         cases = answer["cases"]
@@ -256,6 +256,11 @@ class CodeTests:
 
     def _box(self) -> Sandbox:
         return self.sandbox or default_sandbox()
+
+
+def _unread(reason: str) -> Score:
+    """Score a reply with nothing to run; its parts are those of one that was."""
+    return Score(0.0, {"passed": 0.0}, reason)
 
 
 @cache

@@ -34,7 +34,8 @@ GRACE_SECONDS = 1.5
 """How much later than its wall-clock limit a run may return."""
 MEMORY_SLACK = 96 * 2**20
 """Interpreters, zygotes that are just started, and what is seen late."""
-DISK_SLACK = 2 * 2**20
+DISK_SLACK = {"landlock": 64 * 2**20}
+"""What is written between two looks of a watchdog; a tmpfs allows nothing."""
 _BROKEN = re.compile(
     r"^(NameError|SyntaxError|IndentationError|AttributeError|TypeError|KeyError|"
     r"IndexError|UnboundLocalError|ctypes.ArgumentError|struct.error).*",
@@ -152,7 +153,7 @@ def attack_once(
     most = LIMITS | attack.limits
     if attack.drive is None and seconds > most["wall_seconds"] + GRACE_SECONDS:
         problems.append(f"it returned after {seconds:.2f} s")
-    problems += _bounds(watch, most) + _after(scene, before, kept)
+    problems += _bounds(watch, most, sandbox.isolation) + _after(scene, before, kept)
     problems += [p for result in results for p in _of_result(attack, result, most)]
     if results and not any("go\n" in r.stdout for r in results):
         problems.append(f"the attack did not start: {results}")
@@ -190,11 +191,11 @@ def _statuses(results: list[Result]) -> list[str]:
     return [result.status.name for result in results]
 
 
-def _bounds(watch: Watch, most: dict[str, Any]) -> list[str]:
+def _bounds(watch: Watch, most: dict[str, Any], isolation: str) -> list[str]:
     problems = []
     if watch.memory > most["memory_bytes"] + MEMORY_SLACK:
         problems.append(f"its processes held {watch.memory / 2**20:.0f} MiB")
-    if watch.disk > most["disk_bytes"] + DISK_SLACK:
+    if watch.disk > most["disk_bytes"] + DISK_SLACK.get(isolation, 2**20):
         problems.append(f"its files held {watch.disk / 2**20:.0f} MiB")
     if watch.threads > most["processes"] + 24:
         problems.append(f"there were {watch.threads} threads")
