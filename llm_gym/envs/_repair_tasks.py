@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ _VISIBLE = 2
 
 Rng = np.random.Generator
 Calls = list[tuple[str, list[Any]]]
+Cases = list[tuple[tuple[str, list[Any]], Any]]
 
 
 def generate(rng: Rng, level: int) -> Task:
@@ -47,8 +49,15 @@ def generate(rng: Rng, level: int) -> Task:
         right = {m.name: _fill(rng, m, package) for m in modules}
         broken = _break(rng, modules, right, _BUGS[level])
         visible, hidden = _calls(rng, modules, _VISIBLE), _calls(rng, modules, _HIDDEN)
-        if _shows(right, broken, visible) and _shows(right, broken, hidden):
-            return _task(package, right, broken, visible, hidden)
+        shown, wanted = _results(right, visible), _results(right, hidden)
+        if shown != _results(broken, visible) and wanted != _results(broken, hidden):
+            return _task(
+                package,
+                right,
+                broken,
+                list(zip(visible, shown, strict=True)),
+                list(zip(hidden, wanted, strict=True)),
+            )
     raise DefinitionError(f"no bug of level {level} shows in its tests")
 
 
@@ -94,6 +103,11 @@ def _calls(rng: Rng, modules: Sequence[Module], count: int) -> Calls:
     ]
 
 
+@lru_cache(maxsize=512)
+def _compiled(source: str) -> CodeType:
+    return compile(source, "<module>", "exec")
+
+
 def _results(sources: Mapping[str, str], calls: Calls) -> list[Any]:
     """Run our own modules here, in one namespace each, and return what calls give."""
     spaces: dict[str, dict[str, Any]] = {}
@@ -103,44 +117,33 @@ def _results(sources: Mapping[str, str], calls: Calls) -> list[Any]:
         if imported:
             source = source.replace(imported[0], "")
             space[imported[2]] = spaces[imported[1]][imported[2]]
-        exec(source, space)  # noqa: S102  # our own code, not a model's
+        exec(_compiled(source), space)  # noqa: S102  # our own code, not a model's
         spaces[name] = space
     results = []
     for place, arguments in calls:
         module, _, name = place.partition(":")
         try:
-            results.append(spaces[module][name](*copy.deepcopy(arguments)))
+            results.append(spaces[module][name](*_plain_copy(arguments)))
         except Exception as err:  # noqa: BLE001  # a bug may raise anything
             results.append(f"raises {type(err).__name__}")
     return results
-
-
-def _shows(right: Mapping[str, str], broken: Mapping[str, str], calls: Calls) -> bool:
-    return _results(right, calls) != _results(broken, calls)
 
 
 def _task(
     package: str,
     right: Mapping[str, str],
     broken: Mapping[str, str],
-    visible: Calls,
-    hidden: Calls,
+    visible: Cases,
+    hidden: Cases,
 ) -> Task:
     files = {f"{package}/{name}.py": source for name, source in broken.items()}
     files[f"{package}/__init__.py"] = ""
-    results = _results(right, visible)
     for name in broken:
-        mine = [
-            (call, result)
-            for call, result in zip(visible, results, strict=True)
-            if call[0].startswith(f"{name}:")
-        ]
+        mine = [case for case in visible if case[0][0].startswith(f"{name}:")]
         files[f"tests/test_{name}.py"] = _test_file(package, name, mine)
     cases = [
         {"call": f"{package}.{place}", "args": arguments, "expected": result}
-        for (place, arguments), result in zip(
-            hidden, _results(right, hidden), strict=True
-        )
+        for (place, arguments), result in hidden
     ]
     fixed = {
         f"{package}/{name}.py": source
@@ -160,7 +163,15 @@ it; what its docstrings say is right. Leave the tests as they are. When all is w
 reply without a tool call."""
 
 
-def _test_file(package: str, name: str, cases: Sequence[Any]) -> str:
+def _plain_copy(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain_copy(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain_copy(item) for key, item in value.items()}
+    return value
+
+
+def _test_file(package: str, name: str, cases: Cases) -> str:
     lines = [
         "import unittest",
         "",
