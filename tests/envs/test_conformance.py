@@ -26,7 +26,7 @@ POLICIES = {
 
 
 def test_check_passes(env_id: str) -> None:
-    report = check(env_id)
+    report = check(env_id, seeds=range(3))
     assert report.passed, [f for f in report.findings if f.status != "passed"]
 
 
@@ -35,7 +35,9 @@ def test_floors_on_the_card_are_as_measured(env_id: str, policy: str) -> None:
     card = inspect.getdoc(type(gym.make(env_id).unwrapped)) or ""
     stated = re.search(rf"{policy} ([0-9.]+)", card)
     assert stated is not None
-    episodes = 1000 if policy == "random" else 200
+    # Programs take their time, and no random one was ever paid.
+    slow = env_id in ("llmgym/CodeRepair-v0", "llmgym/CodeContest-v0")
+    episodes = 1000 if policy == "random" and not slow else 200
     done = rollout(env_id, POLICIES[policy], episodes=episodes)
     assert summarize(done).mean_reward == pytest.approx(float(stated[1]), abs=0.002)
 
