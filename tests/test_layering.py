@@ -18,7 +18,7 @@ LAYERS = (
     "envs wrappers policies testing bridges",
     "rollouts",
     "__init__",
-    "checks",
+    "checks adapters",
     "cli",
     "__main__",
 )

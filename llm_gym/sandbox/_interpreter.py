@@ -53,8 +53,9 @@ def _compiled(source: str, name: str) -> tuple[types.CodeType | None, ...]:
         return compile(source, name, "single"), None
     tree = ast.parse(source, name)
     shown = None
-    if tree.body and isinstance(tree.body[-1], ast.Expr):
-        last = tree.body.pop()
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.Expr):
+        tree.body.pop()
         shown = compile(ast.Expression(last.value), name, "eval")
     return (compile(tree, name, "exec") if tree.body else None), shown
 

@@ -1,0 +1,107 @@
+"""Which datasets are unfit: `python -m llm_gym.bridges.reasoning_gym.survey [NAME...]`.
+
+Checks each dataset as `llm-gym check` does and prints a line of JSON for each: what it
+failed, and what the best constant reply is paid. `unfit.py` and `floors.py` are written
+from that. All of them take an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from llm_gym.bridges.reasoning_gym import NAMES, UnfitTaskWarning
+
+__all__ = ["main", "survey"]
+
+CHECKS = (
+    "oracle",
+    "floors",
+    "fuzz",
+    "mutation",
+    "replies",
+    "determinism",
+    "leaks",
+    "tasks",
+    "records",
+    "new_process",
+)
+"""The checks whose outcome depends on the dataset."""
+
+
+def survey(name: str, only: Sequence[str] = CHECKS) -> dict[str, Any]:
+    """Check one dataset.
+
+    Args:
+        name: The dataset.
+        only: The names of the checks.
+
+    Returns:
+        `name`, `seconds`, `failed` (what each failed check says, by its name), and
+        `holes`: of each family of probes the probe that was paid most.
+    """
+    checks = importlib.import_module("llm_gym.checks")  # a layer above the bridges
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfitTaskWarning)
+        report = checks.check(f"llmgym/reasoning_gym.{name}-v0", only=only)
+    failed = [finding for finding in report.findings if finding.status == "failed"]
+    families = [
+        family
+        for finding in failed
+        for family in finding.data.get("families", ())
+        if family["holes"]
+    ]
+    return {
+        "name": name,
+        "seconds": round(report.seconds, 1),
+        "failed": {finding.check: finding.message for finding in failed},
+        "holes": {family["family"]: family["probe"] for family in families},
+    }
+
+
+def constant_floor(name: str, episodes: int) -> float:
+    """Return the mean reward of the best constant answer, on tasks of the seed 0."""
+    words = importlib.import_module("llm_gym.checks.floors").LUCKY
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfitTaskWarning)
+        env: Any = gym.make(f"llmgym/reasoning_gym.{name}-v0").unwrapped
+    paid = dict.fromkeys(words, 0.0)
+    rng = np.random.default_rng(0)
+    for _ in range(episodes):
+        task = env.tasks.sample(rng)
+        for word in words:
+            env.reset(options={"task": task})
+            paid[word] += env.step(f"<answer>{word}</answer>")[1]
+    return max(paid.values()) / episodes
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Survey the datasets that are named, all if none is."""
+    parser = argparse.ArgumentParser(prog="survey", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
+    parser.add_argument("--constant", type=int, metavar="N", help="floor of N episodes")
+    options = parser.parse_args(argv)
+    for name in options.names or NAMES:
+        started = time.perf_counter()
+        if options.constant:
+            found: dict[str, Any] = {"name": name}
+            found["constant"] = constant_floor(name, options.constant)
+            found["seconds"] = round(time.perf_counter() - started, 1)
+        else:
+            found = survey(name)
+        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,275 @@
+"""The bridge to reasoning-gym: every dataset in brief, some of them in full."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import subprocess
+import sys
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from llm_gym import EnvironmentFault, Task, ToolEnv, UnknownTaskError
+from llm_gym.bridges.reasoning_gym import NAMES, UNFIT, UnfitTaskWarning
+from llm_gym.bridges.reasoning_gym import library as rg
+from llm_gym.bridges.reasoning_gym.floors import CONSTANT
+from llm_gym.bridges.reasoning_gym.survey import main as survey_main
+from llm_gym.bridges.reasoning_gym.survey import survey
+from llm_gym.checks import check
+from llm_gym.tasks import read_task
+from tests.envs.driving import play
+
+pytest.importorskip("reasoning_gym.factory")
+
+HOLES = ("game_of_life_halting", "complex_arithmetic", "coin_flip")
+_SLOW = """
+    advanced_geometry bf codeio figlet_font knights_knaves mahjong_puzzle
+    simple_equations word_ladder countdown futoshiki game_of_life game_of_life_halting
+    gsm_symbolic intermediate_integration jugs knight_swap polynomial_equations
+    polynomial_multiplication puzzle24 quantum_lock rearc rubiks_cube
+    simple_integration sokoban sudoku zebra_puzzles
+"""
+SLOW = _SLOW.split()
+NO_ORACLE = ("boxnet", "rush_hour")
+
+
+def make(name: str, **kwargs) -> ToolEnv:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfitTaskWarning)
+        return gym.make(f"llmgym/reasoning_gym.{name}-v0", **kwargs).unwrapped
+
+
+def answered(text: str) -> str:
+    return f"Let me see.\n<answer>{text}</answer>"
+
+
+def test_every_dataset_has_an_id():
+    assert set(NAMES) == set(rg.library().DATASETS) - {"composite"}
+    assert len(NAMES) == 105
+    for name in NAMES:
+        env_id = f"llmgym/reasoning_gym.{name}-v0"
+        assert env_id in gym.registry
+        assert env_id.count("/") == 1
+        assert ":" not in env_id
+
+
+def test_nothing_is_imported_until_an_environment_is_made():
+    code = (
+        "import sys, llm_gym, llm_gym.bridges.reasoning_gym as bridge;"
+        "print(len(bridge.NAMES), 'reasoning_gym' in sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert ran.stdout == "105 False\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dataset_makes_tasks_that_its_own_answer_solves(name):
+    env = make(name)
+    env.reset(seed=1)
+    task = env.task
+    assert read_task(task.to_json(), "") == task
+    again = pickle.loads(pickle.dumps(env))
+    rg.item.cache_clear()
+    again.reset(seed=2, options={"task_id": task.id})
+    if name != "codeio":
+        assert again.task == task
+    assert play(env, [""], seed=1).score.value == 0.0
+    assert play(env, ["<answer>asdf</answer>"], seed=1).score.value == 0.0 or (
+        name in UNFIT
+    )
+    if name not in NO_ORACLE:
+        env.reset(seed=1)
+        env.step(env.oracle())
+        assert env.trajectory.score.value == 1.0 or name in UNFIT
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_question_is_in_two_splits(name):
+    count = 1 if name in SLOW else 17
+    tasks = make(name).tasks
+    home = {}
+    for split in ("train", "validation", "test"):
+        source = tasks.select(split, None)
+        rng = np.random.default_rng(0)
+        for task in (source.sample(rng) for _ in range(count)):
+            assert task.split == split
+            assert home.setdefault(task.prompt, split) == split
+
+
+def test_generation_leaves_the_global_generators_alone():
+    before = random.getstate(), np.random.get_state()[1].tobytes()
+    for name in ("list_functions", "pool_matrix"):
+        config = rg.read_config(name, None)
+        one = rg.item(name, config, 77)
+        rg.item.cache_clear()
+        random.seed(3)
+        assert rg.item(name, config, 77) == one
+        random.setstate(before[0])
+    assert before == (random.getstate(), np.random.get_state()[1].tobytes())
+
+
+def test_only_a_whole_score_is_paid_unless_partial_is_asked_for():
+    replies = [answered("1 + 1 is 2, not 10743")]
+    strict, partial = make("chain_sum"), make("chain_sum", partial=True)
+    right = str(make("chain_sum").tasks.get("train-0-94172255183").answer)
+    wrong = answered(f"it is {right}")
+    options = {"task_id": "train-0-94172255183"}
+    score = play(strict, [wrong], options=options).score
+    assert score.value == score.parts["correct"] == 0.0
+    assert 0 < score.parts["dataset_score"] < 1
+    paid = play(partial, [wrong], options=options).score
+    assert paid.value == score.parts["dataset_score"]
+    assert play(strict, replies * 2, options=options).score.value == 0.0
+
+
+@pytest.mark.parametrize("name", ["rearc", "arc_agi"])
+def test_a_task_that_was_stored_is_solved(name):
+    env = make(name)
+    env.reset(seed=0)
+    stored = read_task(env.task.to_json(), "")
+    trajectory = play(env, [answered(stored.answer)], options={"task": stored})
+    assert trajectory.score.value == 1.0
+    assert env.verify(type(trajectory).from_json(trajectory.to_json())).value == 1.0
+
+
+@pytest.mark.parametrize("name", ["prime_factorization", "boxnet", "game_of_life"])
+@pytest.mark.parametrize(
+    "text", ["x", "2 x 3 x ?", '{"a": 1}', "[[1, [2]], 3]", "é×\0"]
+)
+def test_garbage_that_a_scorer_may_raise_on_is_worth_nothing(name, text):
+    score = play(make(name), [answered(text)], seed=0).score
+    assert score.value == 0.0
+    assert score.reason
+
+
+def test_an_answer_that_hangs_is_killed_and_worth_nothing():
+    reply = answered("9**9**9**9")
+    score = play(make("polynomial_multiplication"), [reply], seed=0).score
+    assert score.value == score.parts["format"] == 0.0
+    assert score.reason in (
+        "scoring the answer takes too long",
+        "the answer is not right",
+    )
+
+
+def test_a_scorer_that_fails_on_its_own_answer_is_a_fault(monkeypatch):
+    env = make("prime_factorization")
+    env.reset(seed=0)
+    config, index = env.task.data["config"], env.task.data["index"]
+    broken = {**rg.item("prime_factorization", config, index), "metadata": None}
+    broken["answer"] = "x"
+    monkeypatch.setattr("llm_gym.bridges.reasoning_gym.grader.item", lambda *_: broken)
+    monkeypatch.setattr("llm_gym.bridges.reasoning_gym.grader.gold", lambda *_: "x")
+    from llm_gym.bridges.reasoning_gym import grader
+
+    grader._packed.cache_clear()
+    grader._problem.cache_clear()
+    with pytest.raises(EnvironmentFault, match="fails on its own answer to the item"):
+        env.step(answered("y"))
+    grader._packed.cache_clear()
+    grader._problem.cache_clear()
+
+
+def test_an_item_that_is_another_one_now_is_a_fault():
+    env = make("chain_sum")
+    env.reset(seed=0)
+    task = Task("t", prompt="What is 1 + 1?", data=env.task.data, answer="2")
+    env.reset(options={"task": task})
+    with pytest.raises(EnvironmentFault, match="is not the one that the task shows"):
+        env.step(answered("2"))
+    env.reset(options={"task": Task("t", prompt="What is 1 + 1?")})
+    with pytest.raises(EnvironmentFault, match="must hold `dataset`, `config`"):
+        env.step(answered("2"))
+
+
+def test_a_configuration_changes_the_questions():
+    env = make("chain_sum", config={"min_terms": 5, "max_terms": 5})
+    env.reset(seed=0)
+    question = env.task.prompt.partition("=")[0]
+    assert question.count("+") + question.count("-") >= 4
+    assert play(env, [answered(env.task.answer)], seed=0).score.value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("config", "match"),
+    [
+        ({"size": 5}, "`config` must not hold `size`"),
+        ({"min_terms": -1}, "`config` must be what the dataset 'chain_sum' takes"),
+        ({"no_such": 1}, "`config` must be what the dataset 'chain_sum' takes"),
+    ],
+)
+def test_a_configuration_that_is_none_is_refused(config, match):
+    with pytest.raises(ValueError, match=match):
+        make("chain_sum", config=config)
+
+
+def test_an_unknown_dataset_is_refused():
+    with pytest.raises(ValueError, match="reasoning-gym has no dataset 'nonsense'"):
+        rg.read_config("nonsense", None)
+    from llm_gym.bridges.reasoning_gym import env
+
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        env.nonsense  # noqa: B018
+
+
+def test_sources_refuse_what_they_do_not_have():
+    tasks = make("chain_sum").tasks
+    with pytest.raises(UnknownTaskError, match=r"`train-0-`.*not 'train-1-4'"):
+        tasks.get("train-1-4")
+    with pytest.raises(ValueError, match="`level` must be None or 0, not 1"):
+        tasks.select("train", 1)
+    with pytest.raises(ValueError, match="`split` must be one of"):
+        tasks.select("dev", None)
+
+
+def test_the_card_names_the_dataset_and_its_floors():
+    card = type(make("coin_flip")).__doc__
+    assert card.startswith(
+        "Answer a question of the task `coin_flip` of reasoning-gym."
+    )
+    assert "Unfit for training" in card
+    assert f"constant {CONSTANT.get('coin_flip', 0):.3f}" in card
+
+
+@pytest.mark.parametrize("name", HOLES)
+def test_an_unfit_task_says_so_when_it_is_made(name):
+    with pytest.warns(UnfitTaskWarning, match=f"the task '{name}' .* is unfit"):
+        gym.make(f"llmgym/reasoning_gym.{name}-v0")
+
+
+def test_a_fit_task_passes_every_check():
+    report = check("llmgym/reasoning_gym.chain_sum-v0")
+    assert [f.message for f in report.findings if f.status == "failed"] == []
+
+
+@pytest.mark.parametrize("name", ["aiw", "spell_backward", "maze"])
+def test_a_fit_task_passes_the_checks_that_depend_on_it(name):
+    assert name not in UNFIT
+    assert survey(name)["failed"] == {}
+
+
+@pytest.mark.parametrize("name", HOLES)
+def test_the_fuzzer_finds_the_known_holes(name):
+    assert name in UNFIT
+    found = survey(name, only=("fuzz",))
+    assert "fuzz" in found["failed"]
+    assert found["holes"]
+
+
+def test_the_survey_prints_a_line_for_each(capsys):
+    assert survey_main(["--constant", "4", "aiw"]) == 0
+    assert '"name": "aiw", "constant": 0.' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("LLM_GYM_SURVEY"), reason="takes half an hour")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_task_is_unfit_if_and_only_if_it_fails_a_check(name):
+    found = survey(name)
+    assert bool(found["failed"]) == (name in UNFIT), found["failed"]
