@@ -1,0 +1,157 @@
+"""The VeRL worker path: its worker plays, its GRPO and its loss train, torch steps.
+
+Rollouts come from VeRL's `AgentLoopWorker` with `GymAgentLoop`, through its data set
+and its batches; advantages and the policy loss are VeRL's own functions. What is not
+here is what needs Ray and a GPU: its servers, its workers of weights, its trainer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from llm_gym.adapters.verl.export import export_verl
+from llm_gym.adapters.verl.local import TransformersServer, local_config, local_worker
+
+WARM_UP_STEPS = 3
+MAX_GRAD_NORM = 1.0
+
+
+def train(  # noqa: PLR0913
+    model: Any,
+    tokenizer: Any,
+    env_id: str,
+    level: int | None,
+    steps: int,
+    groups: int,
+    group_size: int,
+    lr: float,
+    seed: int,
+    on_step: Callable[[int, float], None],
+    *,
+    env_kwargs: dict[str, Any] | None = None,
+    max_response_tokens: int = 256,
+) -> None:
+    """Train a model in place, on the CPU.
+
+    Args:
+        model: A causal language model of transformers, small.
+        tokenizer: Its tokenizer, with a chat template.
+        env_id: The environment.
+        level: Its level; None leaves it to the environment.
+        steps: Steps of the optimiser, each on fresh episodes.
+        groups: Tasks of a step.
+        group_size: Episodes of each task.
+        lr: The learning rate after 3 steps of warm-up.
+        seed: Decides tasks and draws.
+        on_step: Called after each step with its number from 0 and the mean reward of
+            the episodes that it was trained on.
+        env_kwargs: More of what the environment is made with.
+        max_response_tokens: The tokens of an episode after its first prompt.
+    """
+    kwargs = {**({} if level is None else {"level": level}), **(env_kwargs or {})}
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        files = export_verl(
+            env_id,
+            Path(folder) / "data",
+            train=steps * groups,
+            val=1,
+            seed=seed,
+            group_size=group_size,
+            env_kwargs=kwargs,
+            tokenizer=tokenizer,
+            max_response_length=max_response_tokens,
+            v1=False,  # the worker's batches are those of the older trainer
+        )
+        config = local_config(folder, files.overrides.read_text().split())
+        server = TransformersServer(
+            model, tokenizer, max_batch_size=groups * group_size, seed=seed
+        )
+        worker = local_worker(config, server)
+        rows = _rows(files.train, worker.tokenizer, config)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)
+        for step in range(steps):
+            warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+            for parameters in optimiser.param_groups:
+                parameters["lr"] = lr * warm
+            chosen = [rows[step * groups + number] for number in range(groups)]
+            batch = _play(worker, chosen, group_size)
+            _update(model, optimiser, batch, config)
+            server.forget()
+            played = batch.batch["response_mask"].any(dim=-1)  # but for what broke
+            on_step(step, float(batch.batch["rm_scores"].sum(dim=-1)[played].mean()))
+
+
+def _rows(path: Path, tokenizer: Any, config: Any) -> Any:
+    from verl.utils.dataset.rl_dataset import RLHFDataset
+
+    return RLHFDataset([str(path)], tokenizer, config.data)
+
+
+def _play(worker: Any, rows: list[Any], group_size: int) -> Any:
+    """Have VeRL's worker play a group for each row."""
+    from verl import DataProto
+    from verl.utils.dataset.rl_dataset import collate_fn
+
+    batch = DataProto.from_single_dict(collate_fn(rows))
+    uids = [str(number) for number in range(len(rows))]
+    batch.non_tensor_batch["uid"] = np.array(uids, dtype=object)
+    played = batch.repeat(group_size, interleave=True)
+    return asyncio.run(worker.generate_sequences(played))
+
+
+def _update(model: Any, optimiser: Any, batch: Any, config: Any) -> None:
+    """Take one step on VeRL's GRPO advantages and its clipped loss."""
+    from verl.trainer.ppo.core_algos import get_policy_loss_fn
+    from verl.trainer.ppo.ray_trainer import compute_advantage
+    from verl.utils.config import omega_conf_to_dataclass
+
+    batch.batch["token_level_rewards"] = batch.batch["rm_scores"]
+    batch = compute_advantage(
+        batch, config.algorithm.adv_estimator, config=config.algorithm
+    )
+    mask = batch.batch["response_mask"]
+    if not mask.any():
+        return
+    model.train()
+    logprobs = response_logprobs(model, batch)
+    actor = config.actor_rollout_ref.actor
+    loss, _ = get_policy_loss_fn("vanilla")(
+        old_log_prob=logprobs.detach(),
+        log_prob=logprobs,
+        advantages=batch.batch["advantages"],
+        response_mask=mask,
+        loss_agg_mode=actor.loss_agg_mode,
+        config=omega_conf_to_dataclass(actor),
+    )
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+    optimiser.step()
+    model.eval()
+
+
+def response_logprobs(model: Any, batch: Any) -> torch.Tensor:
+    """Return the log-probabilities of a batch's responses, `(B, R)`; 0 in padding."""
+    tensors = batch.batch
+    attention, width = tensors["attention_mask"], tensors["responses"].shape[1]
+    used = attention.any(dim=0).nonzero()
+    first, last = int(used.min()), int(used.max()) + 1  # padding of all rows is cut off
+    split = attention.shape[1] - width
+    ids = tensors["input_ids"][:, first:last]
+    logits = model(
+        input_ids=ids,
+        attention_mask=attention[:, first:last],
+        position_ids=tensors["position_ids"][:, first:last],
+    ).logits[:, split - first - 1 : -1]
+    chosen = ids[:, split - first :, None]
+    told = logits.float().log_softmax(dim=-1).gather(-1, chosen).squeeze(-1)
+    return torch.nn.functional.pad(told, (0, width - told.shape[1]))

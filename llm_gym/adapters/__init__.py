@@ -1,0 +1,1 @@
+"""Trainers: each gets from an environment id what it expects."""
