@@ -21,7 +21,7 @@ import numpy as np
 
 from llm_gym.bridges.reasoning_gym import NAMES, UnfitTaskWarning
 
-__all__ = ["main", "survey"]
+__all__ = ["CHECKS", "constant_floor", "main", "survey"]
 
 CHECKS = (
     "oracle",
@@ -89,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="survey", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
     parser.add_argument("--constant", type=int, metavar="N", help="floor of N episodes")
+    parser.add_argument("--only", action="append", metavar="CHECK", help="this check")
     options = parser.parse_args(argv)
     for name in options.names or NAMES:
         started = time.perf_counter()
@@ -97,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found["constant"] = constant_floor(name, options.constant)
             found["seconds"] = round(time.perf_counter() - started, 1)
         else:
-            found = survey(name)
+            found = survey(name, options.only or CHECKS)
         sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
         sys.stdout.flush()
     return 0
