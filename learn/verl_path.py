@@ -64,6 +64,7 @@ def train(  # noqa: PLR0913
             Path(folder) / "data",
             train=steps * groups,
             val=1,
+            val_kwargs={},  # that one row is not played
             seed=seed,
             group_size=group_size,
             env_kwargs=kwargs,

@@ -224,8 +224,8 @@ def blocks(env: gym.Env[Any, Any]) -> bool:
     """Say whether an environment's steps wait for something, and belong in a thread.
 
     Its class says so with `blocking`; where that is None, its verifier's own `blocking`
-    or its async tools do. An environment that is no `ToolEnv` may have a `blocking` too,
-    and else does not block.
+    or its async tools do. An environment that is no `ToolEnv` may have a `blocking`
+    too, and else does not block.
 
     Args:
         env: The environment, wrapped or not.

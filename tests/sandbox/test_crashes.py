@@ -76,6 +76,13 @@ def test_a_run_whose_zygotes_are_all_killed_is_a_fault(tier):
         assert sandbox.run("print(1)").stdout == "1\n"
 
 
+def answer_until_killed(session):
+    for _ in range(1_000):  # right, until the kernel has ended it
+        result = session.execute("print(a)", limits=RunLimits(wall_seconds=5.0))
+        assert (result.status, result.stdout) == (Status.OK, "1\n")
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("tier", TIERS)
 def test_a_session_whose_zygote_is_killed_is_a_fault_and_the_next_one_is_not(tier):
     before = set(children(os.getpid()))
@@ -85,10 +92,7 @@ def test_a_session_whose_zygote_is_killed_is_a_fault_and_the_next_one_is_not(tie
         for pid in set(children(os.getpid())) - before:
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(SandboxFault):
-            for _ in range(1_000):  # right, until the kernel has ended it
-                result = session.execute("print(a)", limits=RunLimits(wall_seconds=5.0))
-                assert (result.status, result.stdout) == (Status.OK, "1\n")
-                time.sleep(0.01)
+            answer_until_killed(session)
         session.close()
         with sandbox.session() as other:
             assert other.execute("1 + 1").stdout == "2\n"

@@ -16,7 +16,7 @@ from llm_gym.adapters.trl.starts import COLUMN
 from llm_gym.trajectory import Trajectory, as_score
 from llm_gym.verifiers.base import GroupVerifier, least_members
 
-__all__ = ["OUTCOMES", "EpisodeReturn", "Outcome"]
+__all__ = ["OUTCOMES", "EpisodeReturn", "Outcome", "judged"]
 
 OUTCOMES = "llm_gym_outcome"
 """The column in which the rollout path hands outcomes to reward functions."""
@@ -46,6 +46,14 @@ class Outcome:
         if self.trajectory.fault is not None or not self.trained:
             return None
         return self.trajectory.episode_return
+
+    def failed(self, why: str) -> Outcome:
+        """Return it as no result, unless it is none already."""
+        record = self.trajectory
+        if record.fault is not None:
+            return self
+        record = replace(record, fault=why, tokens=None, certificate=None)
+        return replace(self, trajectory=record)
 
     def metrics(self) -> Iterator[tuple[str, float]]:
         """Yield what is logged of the episode."""
@@ -136,7 +144,7 @@ def _judged_group(members: list[Outcome]) -> list[Outcome]:
     failed = next((m.trajectory.fault for m in members if m.trajectory.fault), None)
     if failed is not None:  # as in rollouts: an incomplete group is no result
         why = f"its group is incomplete: {failed}"
-        return [_failed(member, why) for member in members]
+        return [member.failed(why) for member in members]
     needed = least_members(verifier)
     if len(members) < needed:
         raise ValueError(
@@ -149,21 +157,9 @@ def _judged_group(members: list[Outcome]) -> list[Outcome]:
         return [_with_group_score(*row) for row in zip(members, scores, strict=True)]
     except Exception as err:  # noqa: BLE001  # a grader's failure is no reward
         why = f"judging the group raised {type(err).__name__}: {err}"
-        return [_failed(member, why) for member in members]
+        return [member.failed(why) for member in members]
 
 
 def _with_group_score(member: Outcome, score: object) -> Outcome:
     record = member.trajectory.with_group_score(as_score(score))
-    return Outcome(record, member.counts, member.trained, member.group_verifier)
-
-
-def _failed(member: Outcome, why: str) -> Outcome:
-    record = replace_fault(member.trajectory, why)
-    return Outcome(record, member.counts, member.trained, member.group_verifier)
-
-
-def replace_fault(record: Trajectory, why: str) -> Trajectory:
-    """Return a trajectory as no result, unless it is none already."""
-    if record.fault is not None:
-        return record
-    return replace(record, fault=why, tokens=None, certificate=None)
+    return replace(member, trajectory=record)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llm_gym.messages import ChatRequest, Reply, Usage
+from llm_gym.tokens.chat_template import ChatTemplateError
 from llm_gym.tokens.chat_tokens import ChatTokens
 from llm_gym.tokens.trace import TokenTrace
 
@@ -128,9 +129,18 @@ class TrainerPolicy:
 
         Returns:
             The reply. One that its room cut off has the finish reason "length"; so has
-            the empty reply where no room is left, which leaves the trace as it was.
+            the empty reply where no room is left, or where the template refuses to show
+            what was said before; it leaves the trace as it was.
+
+        Raises:
+            ChatTemplateError: The chat template refuses the first prompt.
         """
-        prompt = self.tokens.prompt(request, trace)
+        try:
+            prompt = self.tokens.prompt(request, trace)
+        except ChatTemplateError:
+            if not trace:
+                raise
+            return Reply("", "length")  # what the model wrote cannot be shown to it
         begun = len(trace.prompt_ids) if trace and prompt.added is not None else None
         used = 0 if begun is None else len(prompt.ids) - begun
         room = min(self.budget - used, self._context - len(prompt.ids))

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import inspect
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 from llm_gym.adapters.trl.outcomes import OUTCOMES, Outcome
-from llm_gym.adapters.trl.policy import Round, TrainerPolicy
+from llm_gym.adapters.trl.policy import TrainerPolicy
 from llm_gym.adapters.trl.starts import COLUMN, Place, Start
+from llm_gym.errors import require
 from llm_gym.rollouts.plan import Limits, Mixture, Plan
 from llm_gym.rollouts.player import Player
 from llm_gym.tokens.chat_tokens import ChatTokens
@@ -150,11 +151,10 @@ class _Theatre:
         tokenizer = getattr(trainer, "_tokenizer", trainer.processing_class)
         self._eos = int(tokenizer.eos_token_id)
         ends = getattr(trainer, "eos_token_ids", [self._eos])
-        tokens = ChatTokens(tokenizer, "the trained model", ends)
+        tokens = ChatTokens(_for_training(tokenizer), "the trained model", ends)
         self._policy = TrainerPolicy(tokens, _context_of(trainer))
         self._plan = _plan_of(places, self._policy, retries, limits)
         self._player = Player(self._plan)
-        self._generate = _generator_of(trainer)
         self._loop = asyncio.new_event_loop()
         thread = threading.Thread(
             target=self._loop.run_forever, name="llm_gym-trl", daemon=True
@@ -169,7 +169,9 @@ class _Theatre:
         work = asyncio.run_coroutine_threadsafe(self._play(len(starts)), self._loop)
         work.add_done_callback(lambda _: self._policy.finish())
         try:
-            self._answer(work)
+            generate = _generator_of(self.trainer)
+            for one in self._policy.rounds():
+                one.answer(*generate(one.prompts))
             return work.result()
         finally:
             if not work.done():  # generation failed, or Ctrl-C
@@ -178,13 +180,6 @@ class _Theatre:
                     work.result(timeout=10)
                 for _ in self._policy.rounds():
                     pass
-
-    def _answer(self, work: Future[Any]) -> None:
-        for one in self._policy.rounds():
-            self._answer_round(one)
-
-    def _answer_round(self, one: Round) -> None:
-        one.answer(*self._generate(one.prompts))
 
     async def _play(self, count: int) -> list[Trajectory]:
         self._policy.expect(count)
@@ -218,6 +213,24 @@ class _Theatre:
         self._thread.join(5.0)
         if not self._thread.is_alive():
             self._loop.close()
+
+
+def _for_training(tokenizer: Any) -> Any:
+    """Return the tokenizer with the template that TRL trains with in place of its own.
+
+    TRL's keep the thinking of earlier turns where a model's own would drop it, which
+    would break an episode into segments; where TRL has none, the own one stays.
+    """
+    utils = require("trl.chat_template_utils", extra="trl")
+    try:
+        template = utils.get_training_chat_template(tokenizer)
+    except (ValueError, TypeError):  # one that TRL does not know
+        return tokenizer
+    if template is None:
+        return tokenizer
+    changed = copy.copy(tokenizer)
+    changed.chat_template = template
+    return changed
 
 
 def _plan_of(

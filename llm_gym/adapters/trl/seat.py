@@ -66,6 +66,11 @@ class Seat:
         self._counts: Counter[str] = Counter()
         self._outcome: Outcome | None = None
 
+    @property
+    def tools(self) -> set[str]:
+        """The names of the environment's tools; none before a `reset`."""
+        return set() if self._inner is None else set(self._inner.tool_specs)
+
     def reset(self, start: Start, prompt: Sequence[Mapping[str, Any]]) -> None:
         """Begin an episode, whatever has become of the one before.
 
@@ -162,7 +167,7 @@ class Seat:
             self._fault = str(err)
 
     def _attempt(self, reply: Reply | None) -> bool:
-        """Reset (None) or step, again in a new environment after a fault; say if it did.
+        """Reset (None) or step, again in a new environment after a fault; say if so.
 
         The broad except is the boundary to environments and wrappers: what is raised
         into TRL's tool loop is shown to the model, and the episode counts.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
+from llm_gym.adapters.trl.async_grpo import ReplayedReturn, warn_of_rewriting
 from llm_gym.adapters.trl.dataset import make_dataset
 from llm_gym.adapters.trl.ending import Ending, spec_callback
 from llm_gym.adapters.trl.environments import EnvironmentFactory, close_all
@@ -149,6 +150,40 @@ class TRLSpec:
             "callbacks": [*self.callbacks, *callbacks],
         }
         return {key: value for key, value in named.items() if value is not None}
+
+    def async_kwargs(
+        self, processing_class: Any, *, callbacks: Sequence[Any] = ()
+    ) -> dict[str, Any]:
+        """Return the arguments of TRL's experimental AsyncGRPOTrainer.
+
+        All of them can be pickled if the environments have ids or are classes of a
+        module. There is no path `"rollout"` in that trainer.
+
+        Args:
+            processing_class: The tokenizer that the trainer gets.
+            callbacks: Callbacks of your own.
+
+        Raises:
+            ValueError: `path` is not `"environment"`.
+
+        Warns:
+            UserWarning: The chat template writes what was sampled otherwise when it
+                comes again: AsyncGRPO then trains the last turns alone.
+        """
+        if self.path != "environment":
+            raise ValueError(
+                "AsyncGRPO has no `rollout_func`: it needs `path='environment'`, "
+                f"not {self.path!r}"
+            )
+        warn_of_rewriting(processing_class)
+        ends = {processing_class.eos_token_id, processing_class.pad_token_id} - {None}
+        reward = ReplayedReturn(self._places, frozenset(ends), self._retries)
+        return {
+            "train_dataset": self.train_dataset,
+            "reward_funcs": [reward],
+            "environment_factory": self.environment_factory,
+            "callbacks": list(callbacks),
+        }
 
     def close(self) -> None:
         """Close the environments; they are made again if training goes on."""

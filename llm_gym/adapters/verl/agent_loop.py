@@ -49,7 +49,7 @@ class GymAgentLoop(_loops.AgentLoopBase):  # type: ignore[misc, name-defined]  #
         trainer_config: VeRL's whole configuration, wrapped.
         server_manager: What generates.
         tokenizer: The model's tokenizer.
-        processor: Of models that see or hear; must be None.
+        processor: Of models that see or hear; not used, environments show texts.
         dataset_cls: Not used.
         data_config: VeRL's `data`, wrapped.
         retries: How often an episode is played again after a fault.
@@ -65,7 +65,6 @@ class GymAgentLoop(_loops.AgentLoopBase):  # type: ignore[misc, name-defined]  #
         kwargs: What else VeRL hands to a loop; not used.
 
     Raises:
-        TypeError: The model has a processor: environments show texts.
         ValueError: An option is unknown.
     """
 

@@ -1,0 +1,1 @@
+"""Tiny models that learn: `make learn` and what it is made of."""
