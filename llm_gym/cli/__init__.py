@@ -19,6 +19,7 @@ import llm_gym
 from llm_gym.cli import (
     catalogue,
     check,
+    export,
     info,
     lint_template,
     list_envs,
@@ -33,7 +34,7 @@ __all__ = ["main"]
 
 _COMMANDS = (
     *(list_envs, info, rollout, show, play, check, verify, lint_template),
-    catalogue,
+    *(export, catalogue),
 )
 
 
