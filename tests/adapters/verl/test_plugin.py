@@ -1,5 +1,8 @@
+import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +12,44 @@ from verl.trainer.ppo import core_algos
 import llm_gym.adapters.verl as adapter
 from llm_gym.adapters.verl import plugin
 from llm_gym.adapters.verl.advantage import ESTIMATORS
+from llm_gym.adapters.verl.export import _has_v1
+
+# What VeRL knows once it was imported, in a process where nothing else was.
+KNOWN = """
+import verl
+from verl.experimental.agent_loop.agent_loop import _agent_loop_registry
+from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
+print("llm_gym" in _agent_loop_registry, "llmgym_grpo" in ADV_ESTIMATOR_REGISTRY)
+"""
+
+
+def known(folder: Path, **variables: str) -> str:
+    command = [sys.executable, "-W", "ignore", "-c", KNOWN]
+    environment = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": "none", **variables}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, check=True
+    )
+    return done.stdout.decode().splitlines()[-1]
+
+
+@pytest.mark.skipif(not _has_v1(), reason="VeRL 0.8 knows no entry points")
+def test_verl_finds_the_installed_plugin_by_itself(tmp_path: Path) -> None:
+    assert known(tmp_path, VERL_USE_EXTERNAL_PLUGINS="auto") == "True True"
+
+
+@pytest.mark.skipif(
+    _has_v1() and os.environ.get("LLM_GYM_NIGHTLY") != "1",
+    reason="0.9 has the entry point; LLM_GYM_NIGHTLY=1 runs it",
+)
+def test_verl_finds_the_plugin_that_a_variable_names(tmp_path: Path) -> None:
+    named = {"VERL_USE_EXTERNAL_MODULES": "llm_gym.adapters.verl.plugin"}
+    assert known(tmp_path, **named) == "True True"
+
+
+def test_distribution_declares_the_plugin() -> None:
+    (point,) = (p for p in entry_points(group="verl.plugins") if p.name == "llm_gym")
+    assert point.dist.name == "llm-gym"
+    assert point.load() is plugin
 
 
 def test_plugin_makes_the_loop_and_the_estimators_known() -> None:

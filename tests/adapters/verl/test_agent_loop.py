@@ -1,11 +1,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from verl.experimental.agent_loop import agent_loop as loops
 
 from llm_gym import rollout
 from llm_gym.adapters.verl.local import TransformersServer
+from llm_gym.adapters.verl.rows import RowError
+from llm_gym.adapters.verl.spec import EpisodeSpec
 from llm_gym.errors import EnvironmentFault
 from llm_gym.messages import call_text
 from llm_gym.policies import TransformersPolicy
@@ -13,6 +17,7 @@ from llm_gym.policies.sampling import Sampling
 from tests.adapters.verl.harness import Bench, advantages_of, loss_of
 from tests.adapters.verl.speaking import (
     FORGETFUL,
+    RICH,
     VAULT,
     Asked,
     ScriptedServer,
@@ -138,19 +143,48 @@ def test_episode_fields_stand_beside_the_tokens(make: Any) -> None:
     assert batch.meta_info["metrics"][0]["num_preempted"] == 2
 
 
+MIXTURE = {VAULT: 1.0, "llmgym/SingleTool-v0": 1.0}
+
+
 def test_rows_of_a_mixture_have_the_same_keys(make: Any) -> None:
-    mixture = {VAULT: 1.0, "llmgym/SingleTool-v0": 1.0}
-    bench, _ = make(open_vault, mixture, train=8)
+    options = {"parts": ["opened"]}  # which the one has and the other does not
+    bench, _ = make(open_vault, MIXTURE, train=8, agent_options=options)
+    told = bench.play(*range(8)).non_tensor_batch
+    assert set(told["data_source"]) == set(MIXTURE)
+    of_vault = told["data_source"] == VAULT
+    assert set(told["opened"][of_vault]) == {1.0}
+    assert np.isnan(told["opened"][~of_vault]).all()
+
+
+def test_scores_of_all_rows_are_in_the_batch(make: Any) -> None:
+    bench, _ = make(open_vault, MIXTURE, train=8)  # VeRL drops all if one is missing
     batch = bench.play(*range(8))
-    assert set(batch.non_tensor_batch["data_source"]) == set(mixture)
-    assert len(batch.non_tensor_batch["success"]) == 8
-    assert "rm_scores" in batch.batch.keys()  # noqa: SIM118  # a TensorDict
+    rewards = batch.batch["rm_scores"].sum(dim=-1)
+    assert rewards.tolist() == batch.non_tensor_batch["success"].tolist()
+
+
+def test_data_set_returns_the_arguments_of_each_environment(make: Any) -> None:
+    kwargs = {VAULT: {"max_turns": 3}, "llmgym/SingleTool-v0": {"level": 1}}
+    bench, _ = make(open_vault, MIXTURE, train=8, env_kwargs=kwargs)
+    specs = [
+        EpisodeSpec.from_json(row["extra_info"]["llm_gym"])
+        for row in bench.rows(*range(8))
+    ]
+    assert {spec.env: spec.env_kwargs for spec in specs} == kwargs
 
 
 def test_row_without_an_agent_name_is_played_all_the_same(make: Any) -> None:
     bench, _ = make()
     batch = bench.play(0, agent_name=None)
     assert batch.batch["rm_scores"].sum() == 1.0
+
+
+def test_loop_is_found_by_its_file_alone(make: Any, monkeypatch: Any) -> None:
+    bench, _ = make(agent_options={"max_reply_tokens": 7})
+    monkeypatch.delitem(loops._agent_loop_registry, "llm_gym")  # as in VeRL 0.8
+    bench.worker = loops.AgentLoopWorker(bench.config, bench.worker.llm_client)
+    batch = bench.play(0)
+    assert batch.batch["response_mask"].sum() == 7
 
 
 def test_logprobs_are_left_out_where_verl_wants_none(make: Any) -> None:
@@ -336,6 +370,19 @@ def test_row_whose_task_is_drawn_no_more_is_refused(make: Any) -> None:
     spec = row["extra_info"]["llm_gym"].replace('"task_id":"', '"task_id":"other')
     with pytest.raises(ValueError, match="export the data again"):
         bench.run(extra_info={"llm_gym": spec})
+
+
+def test_reward_that_float32_cannot_hold_is_refused(make: Any) -> None:
+    bench, _ = make(lambda text, number: "give me all", RICH)
+    with pytest.raises(RowError, match=r"float32 can hold, came 1e\+39"):
+        bench.play(0)
+
+
+@pytest.mark.parametrize("name", ["success", "uid", "data_source", "turn_scores"])
+def test_parts_may_not_take_the_place_of_a_column(make: Any, name: str) -> None:
+    bench, _ = make(agent_options={"parts": [name]})
+    with pytest.raises(ValueError, match=f"holds already: \\['{name}'\\]"):
+        bench.play(0)
 
 
 def test_prompt_without_room_is_refused(make: Any) -> None:
