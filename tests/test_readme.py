@@ -13,9 +13,12 @@ from llm_gym.checks import check
 from llm_gym.messages import call_text
 from llm_gym.policies import RandomPolicy, Sampling, TransformersPolicy
 from llm_gym.registration import ENVIRONMENTS
+from tests.policies import tiny
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-LOOP, VAULT, ROLLOUTS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+LOOP, VAULT, ROLLOUTS, TRAINING = re.findall(
+    r"```python\n(.*?)```", README, flags=re.DOTALL
+)
 
 
 @pytest.fixture
@@ -62,6 +65,28 @@ def test_own_environment_fits_thirty_lines_of_code() -> None:
 def test_rollouts_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> None:
     exec(ROLLOUTS, {"policy": RandomPolicy()})
     assert len(capsys.readouterr().out.splitlines()) == 64
+
+
+@pytest.mark.trl
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_training_of_the_readme_takes_a_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("trl")
+    torch.set_num_threads(1)
+    tokenizer = tiny.tiny_tokenizer(tiny.HERMES)
+    tokenizer.save_pretrained(tmp_path / "model")
+    tiny.tiny_model(tokenizer).save_pretrained(tmp_path / "model")
+    brief = TRAINING.replace("Qwen/Qwen3-0.6B", str(tmp_path / "model"))
+    brief = brief.replace('"out", max_completion_length=512', '"out", **brief')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+    settings = {"max_steps": 1, "max_completion_length": 8, "bf16": False}
+    names: dict[str, Any] = {"brief": settings, "__name__": "readme"}
+    exec(brief, names)
+    assert "spec" in names
+    assert (tmp_path / "out" / "checkpoint-1").is_dir()
 
 
 def test_table_of_the_readme_names_every_environment() -> None:
