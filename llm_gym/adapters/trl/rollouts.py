@@ -307,4 +307,6 @@ def _context_of(trainer: Any) -> int:
         engine = trainer.vllm_generation.llm.llm_engine
         return int(engine.model_config.max_model_len)
     config = trainer.model.config.get_text_config()
-    return getattr(config, "max_position_embeddings", None) or 2**31
+    most = getattr(config, "max_position_embeddings", None) or 2**31
+    # Unsloth cuts what is longer than the model was loaded for.
+    return min(most, getattr(trainer.model, "max_seq_length", None) or most)

@@ -114,7 +114,7 @@ class Stage:
         torch.set_num_threads(1)
         self.tokenizer = tokenizer_of(family)
         context = settings.pop("context", 4096)
-        model = tiny_model(
+        model = settings.pop("model", None) or tiny_model(
             self.tokenizer, initializer_range=0.02, max_position_embeddings=context
         )
         options = {

@@ -1,0 +1,43 @@
+"""Unsloth, imported before TRL, once and quietly; tests that need it are left out.
+
+One process has one of its two backends, so there are two runs of these tests: a plain
+one, and one with `UNSLOTH_ALLOW_CPU=1`, in which Unsloth generates the trainer that it
+has on a GPU, as `make test-unsloth` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+import warnings
+from importlib.util import find_spec
+
+import pytest
+
+collect_ignore = ["test_cpu.py", "test_generated.py"]
+if find_spec("unsloth") is not None:
+    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", tempfile.mkdtemp())
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    spoofed = os.environ.get("UNSLOTH_ALLOW_CPU") == "1"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        unsloth = importlib.import_module("unsloth")
+        if spoofed:  # it leaves TRL alone then; a GPU's machine would not
+            del os.environ["UNSLOTH_ALLOW_CPU"]
+            llama = importlib.import_module("unsloth.models.llama")
+            llama.PatchFastRL(FastLanguageModel=llama.FastLlamaModel)
+        importlib.import_module("trl.trainer.grpo_trainer")
+    collect_ignore.remove(
+        "test_cpu.py" if unsloth.DEVICE_TYPE == "cpu" else "test_generated.py"
+    )
+
+
+@pytest.hookimpl
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Forgive what Unsloth, TRL and transformers warn of each other."""
+    for item in items:
+        if item.path.name in ("test_cpu.py", "test_generated.py"):
+            item.add_marker(pytest.mark.unsloth)
+            for kind in ("FutureWarning", "DeprecationWarning", "UserWarning"):
+                item.add_marker(pytest.mark.filterwarnings(f"ignore::{kind}"))
