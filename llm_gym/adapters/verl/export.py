@@ -255,7 +255,7 @@ def _settings(
         f"{rollout}.agent.default_agent_loop={AGENT_NAME}",
         f"{rollout}.agent.agent_loop_config_path={files.agent_loop.resolve()}",
         f"algorithm.adv_estimator={'grpo' if newer else 'llmgym_grpo'}",
-        *(["trainer.use_v1=True"] if newer else []),
+        "trainer.use_v1=True" if newer else "++trainer.use_v1=False",  # 0.8 has none
     ]
 
 

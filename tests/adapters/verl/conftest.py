@@ -9,7 +9,7 @@ from importlib.util import find_spec
 # Those that need VeRL itself; the others run wherever the tests do.
 NEED_VERL = [
     *("test_agent_loop.py", "test_plugin.py", "test_local.py"),
-    *("test_settings.py", "test_ray.py"),
+    *("test_settings.py", "test_documents.py", "test_ray.py"),
 ]
 
 collect_ignore: list[str] = []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 from verl import DataProto
 from verl.trainer.ppo.core_algos import get_policy_loss_fn
 from verl.trainer.ppo.ray_trainer import compute_advantage
@@ -19,7 +21,9 @@ from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
 from llm_gym.adapters.verl import export_verl
 from llm_gym.adapters.verl.local import local_config, local_worker
 
-__all__ = ["Bench", "advantages_of", "loss_of"]
+__all__ = ["HAS_V1", "Bench", "advantages_of", "advantages_of_v1", "loss_of"]
+
+HAS_V1 = all(map(find_spec, ["transfer_queue", "verl.trainer.ppo.v1"]))
 
 
 @cache
@@ -50,9 +54,11 @@ class Bench:
     ) -> None:
         options = {"train": 2, "val": 1, "v1": False, "tokenizer": model, **options}
         self.files = export_verl(env, folder, **options)
-        told = self.files.overrides.read_text().split()
-        changes = OmegaConf.from_dotlist([*told, *overrides])
-        self.config = OmegaConf.merge(_plain_config(model), changes)
+        told = [*self.files.overrides.read_text().split(), *overrides]
+        changes = OmegaConf.from_dotlist([one.lstrip("+") for one in told])
+        config = _plain_config(model)
+        with open_dict(config):  # an older VeRL knows fewer settings
+            self.config = OmegaConf.merge(config, changes)
         self.worker = local_worker(self.config, server)
         self.tokenizer = self.worker.tokenizer
 
@@ -102,6 +108,34 @@ def advantages_of(bench: Bench, batch: Any, estimator: str = "") -> Any:
     algorithm = bench.config.algorithm
     estimator = estimator or algorithm.adv_estimator
     return compute_advantage(batch, estimator, config=algorithm).batch["advantages"]
+
+
+def advantages_of_v1(sessions: Sequence[Sequence[Any]]) -> tuple[Any, Any]:
+    """Return the V1 trainer's GRPO advantages of a group, and the mask, `(B, R)`.
+
+    Args:
+        sessions: What the loop returned for each of the group's episodes.
+    """
+    from torch.nn.utils.rnn import pad_sequence
+    from verl.trainer.ppo.core_algos import AdvantageEstimator
+    from verl.trainer.ppo.v1.utils import compute_advantage_for_multi_trajectories
+
+    rows = {
+        f"a_{session}_{number}": output.as_dict()
+        for session, outputs in enumerate(sessions)
+        for number, output in enumerate(outputs)
+    }
+    rewards, mask = (
+        pad_sequence([row[name] for row in rows.values()], batch_first=True)
+        for name in ("rm_scores", "response_mask")
+    )
+    batch = DataProto.from_dict(
+        {"token_level_rewards": rewards, "response_mask": mask},
+        {"uid": np.array(["a"] * len(rows), dtype=object)},
+    )
+    grpo = AdvantageEstimator.GRPO
+    done = compute_advantage_for_multi_trajectories(batch, list(rows), grpo)
+    return done.batch["advantages"], mask
 
 
 def loss_of(bench: Bench, batch: Any, logprobs: Any) -> Any:

@@ -14,7 +14,13 @@ from llm_gym.errors import EnvironmentFault
 from llm_gym.messages import call_text
 from llm_gym.policies import TransformersPolicy
 from llm_gym.policies.sampling import Sampling
-from tests.adapters.verl.harness import Bench, advantages_of, loss_of
+from tests.adapters.verl.harness import (
+    HAS_V1,
+    Bench,
+    advantages_of,
+    advantages_of_v1,
+    loss_of,
+)
 from tests.adapters.verl.speaking import (
     FORGETFUL,
     RICH,
@@ -348,6 +354,19 @@ def test_newer_trainer_gets_all_segments(make: Any) -> None:
     for output in outputs:
         assert output.extra_fields["reward_extra_info"]["dropped_turns"] == 0.0
         assert output.as_dict()["rm_scores"].sum() == 0.0
+
+
+@pytest.mark.skipif(not HAS_V1, reason="VeRL 0.9 and TransferQueue are not installed")
+def test_newer_trainer_gives_every_segment_its_episodes_advantage(make: Any) -> None:
+    bench, server = make(open_vault, FORGETFUL)
+    sessions = [bench.run(session_id=0)]
+    server.say = lambda text, number: "no"
+    sessions.append(bench.run(session_id=1))
+    assert [len(outputs) for outputs in sessions] == [2, 1]
+    advantages, mask = advantages_of_v1(sessions)
+    half = 0.5 / (0.5**0.5 + 1e-6)  # by the deviation of 1 and 0
+    wanted = torch.tensor([half, half, -half])[:, None] * mask
+    assert torch.allclose(advantages, wanted)
 
 
 def test_newer_trainer_gets_the_last_segment_if_asked(make: Any) -> None:

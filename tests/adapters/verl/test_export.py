@@ -100,7 +100,7 @@ def test_settings_of_the_older_trainer_leave_faults_out(tmp_path: Path) -> None:
         export_verl(VAULT, tmp_path, train=1, val=1, v1=False).overrides
     )
     assert settings["algorithm.adv_estimator"] == "llmgym_grpo"
-    assert "trainer.use_v1" not in settings
+    assert settings["++trainer.use_v1"] == "False"  # added where it is unknown
 
 
 def test_tokenizer_decides_how_long_prompts_are(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
 
 from llm_gym.adapters.verl import export_verl
 from llm_gym.adapters.verl.local import local_config
+from tests.adapters.verl.harness import HAS_V1
 from tests.adapters.verl.ray_client import Client, ModelActor
 from tests.adapters.verl.speaking import vault_tokenizer
 from tests.policies.tiny import tiny_model
@@ -27,7 +27,6 @@ pytestmark = [
         os.environ.get("LLM_GYM_NIGHTLY") != "1", reason="LLM_GYM_NIGHTLY=1 runs it"
     ),
 ]
-NEWER = find_spec("transfer_queue") is not None and find_spec("verl.trainer.ppo.v1")
 # Gymnasium imports the module before the colon: in any process it can be made.
 VAULT = "tests.adapters.verl.speaking:tests/VerlVault-v0"
 FORGETFUL = "tests.adapters.verl.speaking:tests/VerlForgetful-v0"
@@ -91,7 +90,7 @@ def test_manager_plays_in_workers_of_its_own(
     assert ray.get(actor.count.remote()) >= 8
 
 
-@pytest.mark.skipif(not NEWER, reason="VeRL 0.9 and TransferQueue are not installed")
+@pytest.mark.skipif(not HAS_V1, reason="VeRL 0.9 and TransferQueue are not installed")
 def test_newer_manager_puts_every_segment_into_the_queue(
     cluster: None, model: Path, tmp_path: Path
 ) -> None:
@@ -127,7 +126,7 @@ def wait_for(tq: Any, groups: int) -> list[str]:
     until = time.monotonic() + 120
     while time.monotonic() < until:
         held = (tq.kv_list() or {}).get("train", {})
-        states = [tag["status"] for key, tag in held.items() if "_" not in key]
+        states = [tag.get("status") for key, tag in held.items() if "_" not in key]
         if states.count("finished") == groups:
             return [key for key in held if "_" in key]
         assert "failure" not in states

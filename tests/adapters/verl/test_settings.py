@@ -73,7 +73,7 @@ def test_settings_of_an_export_are_valid(model: Path, tmp_path: Path, v1: bool) 
     files = export_verl(VAULT, tmp_path, train=1, val=1, v1=v1)
     config = validated(model, [*files.overrides.read_text().split(), *BATCHES])
     assert config.algorithm.adv_estimator == ("grpo" if v1 else "llmgym_grpo")
-    assert config.trainer.get("use_v1", False) == v1
+    assert config.trainer.use_v1 == v1
 
 
 @pytest.mark.filterwarnings("ignore:Disabled critic")
