@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from llm_gym import jsontext
 from llm_gym.adapters.offline.expressions import Kind
+from llm_gym.adapters.offline.schemas import as_shown
 from llm_gym.messages import Message, ToolSchema
 from llm_gym.tokens.trace import TokenRecord
 from llm_gym.trajectory import Trajectory
@@ -149,7 +150,7 @@ def of_trajectory(trajectory: Trajectory) -> Episode:
     return Episode(
         prompt=[chat_message(message) for message in trajectory.prompt],
         completion=_completion(trajectory),
-        tools=list(trajectory.tools),
+        tools=[as_shown(tool) for tool in trajectory.tools],
         facts=_facts(trajectory),
         record={
             "env": trajectory.env_id,
@@ -180,7 +181,7 @@ def chat_message(message: Message) -> ChatMessage:
         ]
     for key in ("name", "tool_call_id"):
         if message.get(key):
-            plain[key] = message[key]  # type: ignore[literal-required]
+            plain[key] = message[key]
     return plain
 
 

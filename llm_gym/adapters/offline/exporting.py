@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from llm_gym.adapters.offline.episodes import Entry
 from llm_gym.adapters.offline.expressions import Expression, parse
@@ -23,9 +23,10 @@ from llm_gym.adapters.offline.selection import (
 )
 from llm_gym.adapters.offline.writing import check_out, report_path, write_rows
 
-__all__ = ["export_sft"]
+__all__ = ["Job", "Paths", "begin", "export_sft"]
 
-Paths = str | Path | Sequence[str | Path]
+Paths: TypeAlias = str | Path | Sequence[str | Path]
+"""One file of episodes, or several."""
 ROWS_OF_TASK = "rows_of_task"
 """A field of weights alone: how many episodes of the same task were chosen."""
 
@@ -56,6 +57,14 @@ class Job:
         """Note episodes that became data."""
         self.used.update({entry.place: entry for entry in entries})
 
+    def with_tokens(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return those that have tokens; the others are dropped."""
+        for entry in entries:
+            if not entry.samples:
+                why = "it has no tokens: its policy did not tell them"
+                self.ledger.drop(entry, why)
+        return [entry for entry in entries if entry.samples]
+
     def finish(self, rows: Iterable[Row]) -> Report:
         """Write rows and the report."""
         count, columns = write_rows(rows, self.out)
@@ -64,6 +73,7 @@ class Job:
         report = Report(
             kind=self.kind,
             out=str(self.out) if count else None,
+            path=str(report_path(self.out)),
             rows=count,
             columns=tuple(columns),
             files=tuple(self.runs.files),
@@ -75,7 +85,7 @@ class Job:
             options=self.options,
             notes=tuple(self.notes),
         )
-        report.write(report_path(self.out))
+        report.write()
         return report
 
 
@@ -127,7 +137,7 @@ def export_sft(
     job = begin("sft", runs, out, options, overwrite)
     kept = choose(job.runs.entries(), choice, job.ledger, imitate=not tokens)
     if tokens:
-        kept = _with_tokens(kept, job.ledger)
+        kept = job.with_tokens(kept)
     weights = _weights(kept, heavy, job.ledger)
     if heavy is not None:
         kept = [entry for entry in kept if entry.place in weights]
@@ -150,13 +160,6 @@ def _sft(
             yield from token_rows(entry, episode, weight)
         else:
             yield from sft_rows(entry, episode, form, weight)
-
-
-def _with_tokens(entries: Sequence[Entry], ledger: Ledger) -> list[Entry]:
-    for entry in entries:
-        if not entry.samples:
-            ledger.drop(entry, "it has no tokens: its policy did not tell them")
-    return [entry for entry in entries if entry.samples]
 
 
 def _weights(

@@ -163,7 +163,7 @@ class _Reader:
 
     def _reasoning(self, item: Mapping[str, Any]) -> None:
         reply = self._reply
-        if reply is not None and (reply["content"] or "tool_calls" in reply):
+        if reply is not None and reply["content"] and "tool_calls" not in reply:
             self.close_reply()  # a reply begins with its thoughts
         parts = [*(item.get("summary") or ()), *(item.get("content") or ())]
         text = _text(parts)

@@ -24,6 +24,7 @@ class Report:
     Attributes:
         kind: What was made: `sft`, `dpo`, `kto`, `reward-model` or `grpo`.
         out: Where the rows are, None where none was left and nothing was written.
+        path: Where the report is.
         rows: How many rows there are.
         columns: Their columns.
         files: What was read.
@@ -38,6 +39,7 @@ class Report:
 
     kind: str
     out: str | None
+    path: str
     rows: int
     columns: tuple[str, ...]
     files: tuple[RunFile, ...]
@@ -79,8 +81,9 @@ class Report:
             data["mean_reward"] = None
         return {**data, "options": dict(self.options), "reasons": self.reasons}
 
-    def write(self, path: Path) -> None:
-        """Write the report as JSON."""
+    def write(self) -> None:
+        """Write the report as JSON, to its path."""
+        path = Path(self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_json(), indent=1, allow_nan=False)
         path.write_text(text + "\n", encoding="ascii")

@@ -11,7 +11,17 @@ from typing import Any, Literal, TypeAlias
 
 from llm_gym.adapters.offline.episodes import ChatMessage, Entry, Episode
 
-__all__ = ["Column", "Row", "SftForm", "columns_of", "sft_rows", "source_of"]
+__all__ = [
+    "Column",
+    "Row",
+    "SftForm",
+    "columns_of",
+    "provenance",
+    "sft_rows",
+    "source_of",
+    "token_rows",
+    "tools_of",
+]
 
 Row: TypeAlias = dict[str, Any]
 Column: TypeAlias = Literal[
@@ -102,17 +112,6 @@ def sft_rows(
         for turn, (before, reply) in enumerate(_turns(prompt, completion)):
             row = {"prompt": before, "completion": [reply], **shared, **told}
             yield {**row, "turn": turn}
-
-
-def kto_row(entry: Entry, episode: Episode, *, label: bool) -> Row:
-    """Make the row of an episode that is to be liked or disliked."""
-    return {
-        "prompt": list(episode.prompt),
-        "completion": list(episode.completion),
-        "label": label,
-        "tools": tools_of(episode),
-        **provenance(entry, episode),
-    }
 
 
 def token_rows(entry: Entry, episode: Episode, weight: float | None) -> Iterator[Row]:
