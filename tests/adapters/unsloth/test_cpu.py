@@ -1,0 +1,103 @@
+"""Unsloth without a GPU: its own loader and LoRA, under TRL's class, on both paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_gym.adapters.trl import TRLSpec
+from llm_gym.adapters.unsloth import check
+from tests.adapters.trl.stage import Speaker, Stage, rebuilt, tokenizer_of, traced
+from tests.policies.tiny import tiny_model
+from tests.sample_envs import VaultEnv
+
+unsloth = pytest.importorskip("unsloth")
+
+SPEAKER = Speaker(tokenizer_of("qwen2_5"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a tiny model's folder."""
+    folder = tmp_path_factory.mktemp("tiny")
+    tokenizer = tokenizer_of("qwen2_5")
+    tiny_model(tokenizer, initializer_range=0.02).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def adapted(folder: Path) -> Any:
+    """Return that model as Unsloth loads it, with LoRA as Unsloth puts it on."""
+    model, _ = unsloth.FastLanguageModel.from_pretrained(
+        str(folder), max_seq_length=1024, dtype="float32", load_in_4bit=False
+    )
+    return unsloth.FastLanguageModel.get_peft_model(model, r=4, max_seq_length=1024)
+
+
+def lora_of(model: Any) -> dict[str, Any]:
+    """Return copies of the weights that are trained."""
+    return {
+        name: weight.detach().clone()
+        for name, weight in model.named_parameters()
+        if weight.requires_grad
+    }
+
+
+def staged(spec: TRLSpec, model: Any, **settings: Any) -> Stage:
+    """Return a checked trainer."""
+    settings = {"optim": "adamw_torch", **settings}
+    stage = Stage(spec, SPEAKER.vault, model=model, **settings)
+    check(stage.trainer)
+    return stage
+
+
+def test_environment_path_trains_lora_on_what_was_drawn(adapted: Any) -> None:
+    before = lora_of(adapted)
+    spec = TRLSpec(VaultEnv, path="environment", prompts=2)
+    stage = staged(spec, adapted).step()
+    assert stage.rewards == [1.0, 0.0, 1.0, 0.0]
+    rebuilt(stage.rows, stage.script)
+    for number, row in enumerate(stage.rows):
+        sample = traced(stage, number)
+        assert [*sample.prompt_ids, *sample.completion_ids] == row.prompt + (
+            row.completion[: len(sample.completion_ids)]
+        )
+        assert list(sample.mask) == row.mask[: len(sample.mask)]
+    after = lora_of(adapted)
+    assert all("lora_" in name for name in after)
+    assert any(not after[name].equal(before[name]) for name in after)
+
+
+def test_rollout_path_trains_lora_on_the_trace(adapted: Any) -> None:
+    before = lora_of(adapted)
+    stage = staged(TRLSpec(VaultEnv, prompts=2), adapted).step()
+    rebuilt(stage.rows, stage.script)
+    for row, outcome in zip(stage.rows, stage.outcomes, strict=True):
+        (sample,) = outcome.trajectory.tokens.to_samples()
+        assert row.prompt == list(sample.prompt_ids)
+        assert row.completion == list(sample.completion_ids)
+        assert row.mask == list(sample.mask)
+    after = lora_of(adapted)
+    assert any(not after[name].equal(before[name]) for name in after)
+
+
+def test_real_generation_trains_on_what_it_sampled(adapted: Any) -> None:
+    spec = TRLSpec(VaultEnv, prompts=2)
+    stage = staged(spec, adapted, max_completion_length=8)
+    del stage.trainer._generate_single_turn
+    stage.step()
+    assert all(1 <= len(row.completion) <= 8 for row in stage.rows)
+
+
+def test_model_is_not_read_further_than_it_was_loaded_for(adapted: Any) -> None:
+    adapted.max_seq_length = 100
+    stage = Stage(TRLSpec(VaultEnv, prompts=2), SPEAKER.vault, model=adapted).step()
+    assert all(len(row.prompt + row.completion) <= 100 for row in stage.rows)
+
+
+def test_eight_bit_optimizer_is_refused(adapted: Any) -> None:
+    with pytest.raises(ValueError, match='optim="adamw_torch"'):
+        staged(TRLSpec(VaultEnv, prompts=2), adapted, optim="adamw_8bit")
