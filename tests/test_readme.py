@@ -45,9 +45,7 @@ def test_own_environment_of_the_readme_pays_for_the_red_vault(vault_env: Any) ->
     env.reset(seed=1)
     request, *_ = env.step(call_text("lookup", {"colour": "red"}))
     code = int(request["messages"][-1]["content"])
-    *_, reward, terminated, _, _ = env.step(
-        call_text("open", {"colour": "red", "code": code})
-    )
+    *_, reward, terminated, _, _ = env.step(call_text("open", {"code": code}))
     assert (reward, terminated) == (1.0, True)
 
 
@@ -79,10 +77,11 @@ def test_training_of_the_readme_takes_a_step(
     tokenizer.save_pretrained(tmp_path / "model")
     tiny.tiny_model(tokenizer).save_pretrained(tmp_path / "model")
     brief = TRAINING.replace("Qwen/Qwen3-0.6B", str(tmp_path / "model"))
-    brief = brief.replace('"out", max_completion_length=512', '"out", **brief')
+    brief = brief.replace('"out"', '"out", **brief').replace("512", "2")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
-    settings = {"max_steps": 1, "max_completion_length": 8, "bf16": False}
+    settings = {"max_steps": 1, "max_completion_length": 8, "use_cpu": True}
+    settings |= {"bf16": False, "dataloader_pin_memory": False}
     names: dict[str, Any] = {"brief": settings, "__name__": "readme"}
     exec(brief, names)
     assert "spec" in names
