@@ -166,7 +166,8 @@ say for all arguments, not only for those of the visible tests."""
     def verify(self, trajectory: Trajectory) -> Score:
         """Call the package's functions on hidden arguments."""
         cases = {"cases": trajectory.task.answer["cases"]}
-        return CodeTests(limits=LIMITS).score_files(trajectory.outcome, cases)
+        tests = CodeTests(limits=LIMITS, sandbox=self._sandbox)
+        return tests.score_files(trajectory.outcome, cases)
 
     def oracle(self) -> str:
         """Look at the tests, write the right modules, look again, then end."""

@@ -100,7 +100,8 @@ class PythonToolEnv(ToolEnv):
 
     Reward:
         At the end 1.0 if the number is right (within 0.0051, for what is rounded to two
-        decimals), else 0.0. `NumericMatch` judges.
+        decimals), else 0.0. `NumericMatch` judges. A part `unsafe_sandbox` says that
+        code ran in a sandbox without isolation.
 
     Episode end:
         Terminated by a reply without a tool call; truncated after 10 turns or if the
@@ -139,7 +140,8 @@ your reply must be `Answer: ` and the number alone."""
     def begin(self, task: Task) -> str:
         """Start without a session; the first call opens one."""
         self._live.close()
-        self.state = {"files": dict(task.data["files"]), "cells": []}
+        files = dict(task.data["files"])
+        self.state = {"files": files, "cells": [], "unsafe": False}
         files = ", ".join(task.data["files"])
         return f"{task.prompt}\n\nFiles: {files}" if files else str(task.prompt)
 
@@ -152,6 +154,7 @@ your reply must be `Answer: ` and the number alone."""
         """
         sandbox = self._sandbox or default_sandbox()
         result = self._live.run(sandbox, self.state, code)
+        self.state["unsafe"] |= result.isolation == "unsafe"
         if result.status in (Status.OK, Status.NONZERO) and not result.truncated:
             self.state["cells"].append(code)
             if result.status is Status.NONZERO and not result.stderr:
@@ -164,9 +167,16 @@ your reply must be `Answer: ` and the number alone."""
             f"names are gone, its files as they were at the start."
         ).strip()
 
+    def outcome(self) -> dict[str, bool] | None:
+        """Record whether code ran without isolation, where it did."""
+        return {"unsafe_sandbox": True} if self.state["unsafe"] else None
+
     def verify(self, trajectory: Trajectory) -> Score:
         """Compare the answer's number."""
-        return _NUMBER.score(trajectory.answer, trajectory.task.answer["value"])
+        score = _NUMBER.score(trajectory.answer, trajectory.task.answer["value"])
+        if trajectory.outcome is None:
+            return score
+        return Score(score.value, {**score.parts, "unsafe_sandbox": 1.0}, score.reason)
 
     def oracle(self) -> str:
         """Run the program that answers the question, then say its answer."""

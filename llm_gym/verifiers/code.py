@@ -20,6 +20,7 @@ from llm_gym import jsontext
 from llm_gym.errors import DefinitionError
 from llm_gym.sandbox import Files, Result, RunLimits, Sandbox, Status, default_sandbox
 from llm_gym.trajectory import Score, Trajectory
+from llm_gym.verifiers.answers import visible
 
 __all__ = ["CodeTests", "code_of", "same_text", "same_value"]
 
@@ -162,8 +163,8 @@ class CodeTests:
             DefinitionError: The tests have another form.
             SandboxFault: The sandbox failed: the program is not to blame.
         """
-        tests = _read_tests(answer)
-        source = code_of(text)
+        tests = _read_tests(answer, checked=self.check is not None)
+        source = code_of(visible(text))
         if source is None:
             return _unread("the reply holds no program")
         if len(source) > _MOST_CODE:
@@ -188,7 +189,8 @@ class CodeTests:
             DefinitionError: The tests have another form.
             SandboxFault: The sandbox failed: the program is not to blame.
         """
-        tests = _read_tests(answer, with_calls=True)
+        checked = self.check is not None
+        tests = _read_tests(answer, with_calls=True, checked=checked)
         calls = _column(answer["cases"], "call", str)
         return self._judge_calls(files, calls, answer["cases"], tests)
 
@@ -316,7 +318,8 @@ _FORM = (
 )
 
 
-def _read_tests(answer: Any, *, with_calls: bool = False) -> _Tests:
+def _read_tests(answer: Any, *, with_calls: bool = False, checked: bool) -> _Tests:
+    """Read `task.answer`; where a check decides, what is expected is its own affair."""
     if not isinstance(answer, Mapping):
         raise DefinitionError(f"{_FORM}, not {answer!r:.200}")
     cases, function = answer.get("cases"), answer.get("function")
@@ -333,9 +336,47 @@ def _read_tests(answer: Any, *, with_calls: bool = False) -> _Tests:
     if "stdin" in keys:
         inputs, rights = _column(cases, "stdin", str), _column(cases, "stdout", str)
     else:
-        inputs = _column(cases, "args", list)
-        rights = _column(cases, "expected", object)
+        inputs = _plain_column(cases, "args", list)
+        read = _column if checked else _plain_column
+        rights = read(cases, "expected", object)
     return _Tests(function, inputs, rights)
+
+
+def _plain_column(cases: Sequence[Any], key: str, kind: type) -> tuple[Any, ...]:
+    """Return what the cases hold as a program's results are read.
+
+    Raises:
+        DefinitionError: No result could be equal to it: it is no strict JSON.
+    """
+    plain = []
+    for number, value in enumerate(_column(cases, key, kind)):
+        try:
+            plain.append(_plain(value))
+        except ValueError as err:
+            raise DefinitionError(
+                f"`cases[{number}].{key}` must be plain JSON: {err}"
+            ) from err
+    return tuple(plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as it would come back from a program; a tuple is a list.
+
+    Raises:
+        ValueError: No program could return it.
+    """
+    read = jsontext.normalise({"v": value}, max_chars=None)["v"]
+    if not _has_text_keys(value):  # JSON would write 1 as "1"
+        raise ValueError("a key of a dict is no str")
+    return read
+
+
+def _has_text_keys(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and _has_text_keys(v) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(_has_text_keys, value))
+    return True
 
 
 def _column(cases: Sequence[Any], key: str, kind: type) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from llm_gym.errors import DefinitionError
 from llm_gym.trajectory import Score, Trajectory
 from llm_gym.verifiers._instructions_kinds import KINDS, RELATIONS
 from llm_gym.verifiers._instructions_text import letters, plain, words
+from llm_gym.verifiers.answers import visible
 
 __all__ = ["InstructionFollowing", "describe", "sample_instructions"]
 
@@ -80,6 +81,7 @@ class InstructionFollowing:
                 each other.
         """
         _check(answer)
+        text = visible(text)
         if len(text) > _MOST_CHARS:
             return Score(0.0, reason=f"the reply is longer than {_MOST_CHARS}")
         read = plain(text)

@@ -26,6 +26,7 @@ from llm_gym.replies import read_reply
 from llm_gym.trajectory import Score, Trajectory
 
 __all__ = [
+    "MOST_CHARS",
     "JudgeVerifier",
     "Scale",
     "Shown",
@@ -51,7 +52,7 @@ Reply with one JSON object and nothing else: {{"reason": "one or two sentences",
 "grade": N}}, where N is a whole number from {low} ({low_means}) to {high} \
 ({high_means})."""
 
-_MOST_CHARS = 100_000
+MOST_CHARS = 100_000
 """What a judge is shown of a candidate; a longer one is worth nothing."""
 
 _CACHED = 10_000
@@ -87,6 +88,10 @@ def fenced(parts: dict[str, str]) -> tuple[str, str]:
 def shown(trajectory: Trajectory, what: Shown) -> str | None:
     """Return what a judge is shown of an episode; thinking is never shown.
 
+    In a conversation the lines of a message after its first are indented, so that no
+    message can pretend to be several: `[user] Thank you!` at the beginning of a line
+    was the user's.
+
     Returns:
         The text; None if the episode has no answer to be judged.
     """
@@ -94,12 +99,17 @@ def shown(trajectory: Trajectory, what: Shown) -> str | None:
         return trajectory.answer
     lines = []
     for message in trajectory.messages[len(trajectory.prompt) :]:
-        lines.append(f"[{message['role']}] {message['content']}")
+        lines.append(f"[{message['role']}] {_indented(message['content'])}")
         lines += [
-            f"[call] {call['function']['name']} {call['function']['arguments']}"
+            f"[call] {call['function']['name']} "
+            f"{_indented(call['function']['arguments'])}"
             for call in message.get("tool_calls", ())
         ]
     return "\n".join(lines) if lines else None
+
+
+def _indented(text: str) -> str:
+    return "\n    ".join(text.splitlines())
 
 
 def read_verdict(text: str, low: int, high: int) -> tuple[int, str]:
@@ -321,8 +331,8 @@ class JudgeVerifier:
         text = shown(trajectory, self.show)
         if text is None or not text.strip():
             return Score(0.0, reason="there is nothing to be judged")
-        if len(text) > _MOST_CHARS:
-            return Score(0.0, reason=f"the reply is longer than {_MOST_CHARS}")
+        if len(text) > MOST_CHARS:
+            return Score(0.0, reason=f"the reply is longer than {MOST_CHARS}")
         [verdicts] = self._votes.collect([self.request(trajectory, text)], self.votes)
         grades = [grade for grade, _ in verdicts]
         low, high = self.scale.low, self.scale.high

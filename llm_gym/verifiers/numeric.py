@@ -242,7 +242,7 @@ _SPACES = dict.fromkeys(map(ord, "\u00a0\u202f\u2009"), " ") | {0x2212: "-"}
 _WRAPPERS = (("**", "**"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
 _LATEX = (
     (re.compile(r"\\(?:text|textrm|mathrm)\{([^{}\\]*)\}"), r" \1"),
-    (re.compile(r"\\[,;:! ]|~|\\q?quad\b"), " "),
+    (re.compile(r"\\[,;:! ]|(?<=[\w}%$])~|\\q?quad\b"), " "),  # ~42 is about 42
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"\\([%$])"), r"\1"),
     (re.compile(r"\^\{?\\circ\}?"), "\u00b0"),

@@ -9,7 +9,14 @@ from typing import ClassVar, Literal
 from llm_gym.messages import ChatRequest
 from llm_gym.policy import Policy
 from llm_gym.trajectory import Score, Trajectory
-from llm_gym.verifiers.judge import Shown, Votes, fenced, read_object, shown
+from llm_gym.verifiers.judge import (
+    MOST_CHARS,
+    Shown,
+    Votes,
+    fenced,
+    read_object,
+    shown,
+)
 
 __all__ = ["PairwiseJudge"]
 
@@ -46,7 +53,8 @@ class PairwiseJudge:
     contradicts itself, and the pair is then a tie. A member's score is its share of
     wins, a tie counting as half, so that the scores of a group of n average 1/2 and n *
     (n - 1) verdicts are needed. Members with the same text tie without being asked
-    about; one without an answer loses to each that has one.
+    about; one without an answer, or with one of more than 100,000 characters, loses to
+    each that has one.
 
     Example:
         >>> done = rollout("llmgym/Rlhf-v0", policy, episodes=64, group_size=4,
@@ -94,7 +102,7 @@ class PairwiseJudge:
         """
         if len(trajectories) < self.least_members:
             raise ValueError(f"a pair needs 2 members, not {len(trajectories)}")
-        texts = [(shown(member, self.show) or "").strip() for member in trajectories]
+        texts = [self._text(member) for member in trajectories]
         pairs = list(itertools.combinations(range(len(texts)), 2))
         points = dict(zip(pairs, (self._plain(texts[a], texts[b]) for a, b in pairs),
                           strict=True))  # fmt: skip
@@ -108,6 +116,11 @@ class PairwiseJudge:
         for index, pair in enumerate(asked):
             points[pair] = _settle(verdicts[2 * index], verdicts[2 * index + 1])
         return [_score(place, points, len(texts)) for place in range(len(texts))]
+
+    def _text(self, trajectory: Trajectory) -> str:
+        """Return what is compared; a giant would make the judge fail for all."""
+        text = (shown(trajectory, self.show) or "").strip()
+        return text if len(text) <= MOST_CHARS else ""
 
     @staticmethod
     def _plain(first: str, second: str) -> float | None:

@@ -77,7 +77,7 @@ class Rubric:
         for name, (low, high) in self._ranges.items():
             if name not in self._parts and name not in self._gates:
                 raise DefinitionError(f"`ranges` names `{name}`, which is no part")
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            if not (low < high and math.isfinite(high - low)):
                 raise DefinitionError(
                     f"the range of `{name}` must be a lower and a higher number, "
                     f"not {(low, high)!r}"

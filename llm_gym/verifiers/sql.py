@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 from llm_gym.errors import DefinitionError, EnvironmentFault
 from llm_gym.trajectory import Score, Trajectory
+from llm_gym.verifiers.answers import visible
 from llm_gym.workers import KillableWorker, WorkerCrash, WorkerTimeout
 
 __all__ = ["QueryResult", "SqlMatch", "query_of", "run_query", "same_rows"]
@@ -177,7 +178,7 @@ class SqlMatch:
                 "there is no database to judge on: give `SqlMatch(database)`, "
                 '`task.data["database"]` or `task.answer["databases"]`'
             )
-        query = query_of(text)
+        query = query_of(visible(text))
         if query is None:
             return Score(0.0, reason="the reply holds no single query")
         for number, database in enumerate(databases, 1):

@@ -10,6 +10,7 @@ import pytest
 from llm_gym.envs import _repair_tasks
 from llm_gym.envs._repair_tasks import MODULES
 from llm_gym.policies import OraclePolicy
+from llm_gym.sandbox import open_sandbox
 from tests.envs.driving import call, drive, make, play
 
 ENV = "llmgym/CodeRepair-v0"
@@ -256,3 +257,12 @@ def test_endless_loop_in_the_package_is_told():
     assert info["score"]["value"] == 0.0
     assert "timeout" in info["score"]["reason"]
     env.close()
+
+
+def test_the_hidden_tests_run_in_the_sandbox_that_was_given(monkeypatch):
+    monkeypatch.setenv("LLM_GYM_UNSAFE_SANDBOX", "1")
+    with open_sandbox(unsafe=True) as sandbox:
+        env = make(ENV, sandbox=sandbox)
+        record = drive(env, OraclePolicy(), seed=0)
+        env.close()
+    assert (record.score.value, record.score.parts["unsafe_sandbox"]) == (1.0, 1.0)

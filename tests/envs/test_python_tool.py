@@ -11,6 +11,7 @@ import pytest
 
 from llm_gym.envs._python_questions import QUESTIONS, answer_of
 from llm_gym.policies import OraclePolicy
+from llm_gym.sandbox import open_sandbox
 from tests.envs.driving import call, drive, make, play
 
 ENV = "llmgym/PythonTool-v0"
@@ -170,3 +171,19 @@ def test_nothing_of_the_host_can_be_read(env):
     code += "try:\n    import llm_gym\nexcept ImportError as e: print(type(e).__name__)"
     assert "False" in shown(env, code)
     assert "ModuleNotFoundError" in env.trajectory.turns[-1].calls[0].result
+
+
+def test_an_unsafe_sandbox_is_stamped_on_the_record(monkeypatch):
+    monkeypatch.setenv("LLM_GYM_UNSAFE_SANDBOX", "1")
+    with open_sandbox(unsafe=True) as sandbox:
+        env = make(ENV, sandbox=sandbox)
+        record = drive(env, OraclePolicy(), seed=0)
+        env.close()
+    assert record.outcome == {"unsafe_sandbox": True}
+    assert (record.score.value, record.score.parts["unsafe_sandbox"]) == (1.0, 1.0)
+
+
+def test_a_safe_sandbox_leaves_no_stamp(env):
+    record = drive(env, OraclePolicy(), seed=0)
+    assert record.outcome is None
+    assert "unsafe_sandbox" not in record.score.parts

@@ -290,6 +290,32 @@ def test_authors_mistake_is_no_score(tests, match):
         CodeTests().score("def f(): pass", tests)
 
 
+@pytest.mark.parametrize(
+    ("expected", "match"),
+    [
+        (10**100, "an integer of 101 digits"),
+        (float("nan"), "not JSON"),
+        ({1, 2}, "not JSON"),
+        ([{1: 2}], "a key of a dict is no str"),
+    ],
+)
+def test_what_no_result_can_be_equal_to_is_the_authors_mistake(expected, match):
+    tests = {"function": "f", "cases": [{"args": [], "expected": expected}]}
+    with pytest.raises(DefinitionError, match=match):
+        CodeTests().score("def f(): return 1", tests)
+
+
+def test_what_is_expected_may_be_a_tuple_as_what_is_returned():
+    tests = {"function": "f", "cases": [{"args": [(1,)], "expected": (1, [2])}]}
+    assert CodeTests().score("def f(x): return x[0], (2,)", tests).value == 1.0
+
+
+def test_a_program_that_was_only_thought_of_is_none():
+    thought = "<think>\n```python\ndef double(x): return 2 * x\n```\n</think>"
+    assert judge(f"{thought}\nI do not know.") == 0.0
+    assert judge(f"<think>pass</think>\n{HONEST[0]}") == 1.0
+
+
 @pytest.mark.parametrize("tolerance", [-1.0, float("nan"), float("inf")])
 def test_tolerance_must_be_a_number(tolerance):
     with pytest.raises(ValueError, match="`tolerance` must be"):

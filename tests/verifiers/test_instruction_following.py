@@ -329,3 +329,9 @@ def test_text_is_counted_as_it_is_read():
         "don't", "re-do", "it", "all", "\u00e9t\u00e9", "42"
     ]  # fmt: skip
     assert len(sentences("Is it 3.5 or 4? It is. ...")) == 2
+
+
+def test_thinking_is_no_part_of_the_reply():
+    thought = "<think>one, two</think>"
+    assert judge("no_commas", {}, f"{thought}three short words") == 1.0
+    assert judge("no_commas", {}, "<think>three short words</think>") == 0.0

@@ -118,6 +118,8 @@ HACKS = {
         f"probe_in_a_box_{name}": (BOXED, f"\\boxed{{{text}}}", 7)
         for name, text in PROBES.items()
     },
+    "about": (PLAIN, "~42", 42),
+    "about_in_dollars": (PLAIN, "$~42$", 42),
     "all_numbers": (PLAIN, " ".join(map(str, range(100))), 42),
     "numbers_by_commas": (PLAIN, "41, 42, 43", 42),
     "either": (PLAIN, "41 or 42", 42),

@@ -67,6 +67,12 @@ def test_same_texts_and_no_texts_are_not_asked_about():
     assert policy.asked == 0
 
 
+def test_a_giant_loses_and_is_shown_to_no_judge():
+    policy = Chooser(longer)
+    assert values(PairwiseJudge(policy, "x"), "x" * 100_001, "a") == [0.0, 1.0]
+    assert policy.asked == 0
+
+
 def test_parts_count_what_happened():
     group = [answered(text) for text in ("aaa", "a", "aaa")]
     first = PairwiseJudge(Chooser(longer), "x").verify_group(group)[0]

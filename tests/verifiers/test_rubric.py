@@ -177,6 +177,8 @@ def test_rubric_waits_where_a_part_does():
         ({"parts": {"a": (boom, 1)}, "ranges": {"b": (0, 1)}}, "`b`, which is no part"),
         ({"parts": {"a": (boom, 1)}, "ranges": {"a": (1, 1)}}, "range of `a` must be"),
         ({"parts": {"a": (boom, 1)}, "ranges": {"a": (0, math.inf)}}, "range of `a`"),
+        ({"parts": {"a": (boom, 1)}, "ranges": {"a": (math.nan, 1)}}, "range of `a`"),
+        ({"parts": {"a": (boom, 1)}, "ranges": {"a": (-1e308, 1e308)}}, "range of `a`"),
     ],
 )
 def test_rubric_that_cannot_work_is_refused(kwargs, match):

@@ -106,6 +106,13 @@ def test_hack_is_not_paid(text):
     assert score.reason
 
 
+def test_a_query_that_was_only_thought_of_is_none():
+    right = HONEST[0][0]
+    assert SqlMatch(SHOP).score(f"<think>{right}</think>", HONEST[0][1]).value == 0.0
+    text = f"<think>SELECT 1</think>\n{right}"
+    assert SqlMatch(SHOP).score(text, HONEST[0][1]).value == 1.0
+
+
 @pytest.mark.parametrize(
     "text", ["SELECT town FROM shops", "SELECT town FROM shops ORDER BY town"]
 )
