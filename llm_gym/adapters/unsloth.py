@@ -75,7 +75,8 @@ def check(trainer: Any = None) -> None:
             f"not {type(trainer).__module__}.{type(trainer).__name__}: import unsloth "
             "first, and GRPOTrainer from trl after it"
         )
-    check_settings(trainer, generated=generated, has_8bit=_has_8bit(device))
+    has_8bit = find_spec("bitsandbytes") is not None
+    check_settings(trainer, generated=generated, has_8bit=has_8bit)
 
 
 def check_versions(installed: Mapping[str, str | None]) -> None:
@@ -103,11 +104,13 @@ def imported_too_late(modules: Iterable[str]) -> list[str]:
     """Return what was imported before unsloth and should not have been.
 
     Args:
-        modules: Names of modules in the order in which they were imported, as
+        modules: Names of modules in the order in which their imports ended, as
             `sys.modules` has them.
     """
     order = list(modules)
-    first = order.index("unsloth") if "unsloth" in order else len(order)
+    # A module of its own: the package's import ends after those that it imports.
+    mine = (i for i, name in enumerate(order) if name.partition(".")[0] == "unsloth")
+    first = next(mine, len(order))
     return [name for name in _PATCHED if name in order[:first]]
 
 
@@ -117,7 +120,7 @@ def check_settings(trainer: Any, *, generated: bool, has_8bit: bool) -> None:
     Args:
         trainer: A GRPOTrainer.
         generated: Whether its class is Unsloth's.
-        has_8bit: Whether 8-bit optimizers run here.
+        has_8bit: Whether bitsandbytes is there, for 8-bit optimizers.
 
     Raises:
         ValueError: The optimizer is an 8-bit one that cannot run; a batch is larger
@@ -138,7 +141,7 @@ def _check_optimizer(args: Any, has_8bit: bool) -> None:
     if "8bit" in optim and not has_8bit:
         raise ValueError(
             f"`optim` must be one that runs here, not {optim!r} (Unsloth's default), "
-            'which needs a GPU and bitsandbytes: pass optim="adamw_torch"'
+            'which needs bitsandbytes: install it, or pass optim="adamw_torch"'
         )
 
 
@@ -202,7 +205,3 @@ def _installed() -> dict[str, str | None]:
 
 def _is_generated(trainer: Any) -> bool:
     return any(kind.__name__ == _GENERATED for kind in type(trainer).__mro__)
-
-
-def _has_8bit(device: str) -> bool:
-    return device != "cpu" and find_spec("bitsandbytes") is not None

@@ -20,6 +20,8 @@ if find_spec("unsloth") is not None:
     os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", tempfile.mkdtemp())
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     spoofed = os.environ.get("UNSLOTH_ALLOW_CPU") == "1"
+    if spoofed:  # compiled, a first step would take a minute
+        os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         unsloth = importlib.import_module("unsloth")

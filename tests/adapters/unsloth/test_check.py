@@ -101,12 +101,12 @@ def test_all_wrong_versions_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("modules", "late"),
     [
-        (["os", "unsloth", "transformers", "peft", "trl"], []),
-        (["torch", "unsloth"], []),
-        (["trl", "unsloth", "peft"], ["trl"]),
+        (["os", "unsloth.import_fixes", "transformers", "trl", "unsloth"], []),
+        (["torch", "unsloth._version", "unsloth", "llm_gym.adapters.unsloth"], []),
+        (["trl", "unsloth._version", "peft", "unsloth"], ["trl"]),
         (["peft", "transformers", "trl", "unsloth"], ["trl", "transformers", "peft"]),
+        (["unsloth_zoo", "trl", "unsloth._version"], ["trl"]),
         (["transformers", "trl"], ["trl", "transformers"]),
-        (["trl.trainer", "unsloth"], []),
     ],
 )
 def test_order_of_imports_is_read(modules: list[str], late: list[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,25 @@ def test_model_is_not_read_further_than_it_was_loaded_for(adapted: Any) -> None:
     assert all(len(row.prompt + row.completion) <= 100 for row in stage.rows)
 
 
-def test_eight_bit_optimizer_is_refused(adapted: Any) -> None:
-    with pytest.raises(ValueError, match='optim="adamw_torch"'):
-        staged(TRLSpec(VaultEnv, prompts=2), adapted, optim="adamw_8bit")
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("import trl, unsloth", "`import unsloth` must come before trl"),
+        ("import llm_gym.adapters.trl, unsloth, trl; trl.GRPOTrainer", ""),
+    ],
+)
+def test_order_of_imports_is_seen(program: str, told: str) -> None:
+    program += "; from llm_gym.adapters.unsloth import check; check()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode != 0) == bool(told), done.stderr
+    assert told in done.stderr
+
+
+def test_eight_bit_optimizer_runs_where_bitsandbytes_is(adapted: Any) -> None:
+    before = lora_of(adapted)
+    spec = TRLSpec(VaultEnv, prompts=2)
+    staged(spec, adapted, optim="adamw_8bit").step()
+    after = lora_of(adapted)
+    assert any(not after[name].equal(before[name]) for name in after)
