@@ -356,9 +356,17 @@ def test_newer_trainer_gets_all_segments(make: Any) -> None:
         assert output.as_dict()["rm_scores"].sum() == 0.0
 
 
+def open_late(text: str, number: int) -> str:
+    """Roll first, which is forgotten when the vault is opened."""
+    if number == 0:
+        return call_text("roll", {})
+    seen = text.partition("<tool_response>")[0] if number == 1 else text
+    return open_vault(seen, number)
+
+
 @pytest.mark.skipif(not HAS_V1, reason="VeRL 0.9 and TransferQueue are not installed")
 def test_newer_trainer_gives_every_segment_its_episodes_advantage(make: Any) -> None:
-    bench, server = make(open_vault, FORGETFUL)
+    bench, server = make(open_late, FORGETFUL)
     sessions = [bench.run(session_id=0)]
     server.say = lambda text, number: "no"
     sessions.append(bench.run(session_id=1))

@@ -92,6 +92,14 @@ def test_example_names_the_plugin_for_verl_that_knows_no_entry_points(
     assert told[0] == "llm_gym.adapters.verl.plugin"
 
 
+def test_variable_can_be_set_for_processes_of_ray(model: Path) -> None:
+    variables = "ray_kwargs.ray_init.runtime_env.env_vars"
+    name = "VERL_USE_EXTERNAL_MODULES"
+    config = local_config(model, [f"+{variables}.{name}=llm_gym.adapters.verl.plugin"])
+    told = config.ray_kwargs.ray_init.runtime_env.env_vars
+    assert told[name] == "llm_gym.adapters.verl.plugin"
+
+
 def test_settings_that_verl_does_not_know_would_be_refused(model: Path) -> None:
     with pytest.raises(ConfigCompositionException, match="default_agent_lop"):
         local_config(model, ["actor_rollout_ref.rollout.agent.default_agent_lop=x"])
