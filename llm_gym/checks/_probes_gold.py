@@ -23,8 +23,9 @@ def gold_probes(
 ) -> Iterator[Probe]:
     """Write the probes that are made from the right answer.
 
-    An answer of several lines may be a program, which works with another one after it:
-    of such a one hedges are only reported.
+    An answer of several lines with small letters may be a program, which works with
+    another one after it, or a letter: of such a one hedges are only reported. A grid of
+    numbers and signs is an answer like any other.
 
     Args:
         gold: What the oracle hands in.
@@ -32,7 +33,8 @@ def gold_probes(
         tools: The environment's tools by name, those that end the episode left out.
     """
     core = gold.core
-    loose: Kind = "told" if "\n" in core.strip() else "gated"
+    prose = "\n" in core.strip() and any(char.islower() for char in core)
+    loose: Kind = "told" if prose else "gated"
     spoken = {
         "negated": _negated(core),
         "hedged": _hedged(core, others),
@@ -64,13 +66,15 @@ def rivals(gold: Gold, seen: Seen, foreign: Sequence[str]) -> list[str]:
     """
     core = gold.core
     marks = [mark for mark, _ in seen.options]
-    options = marks if core in marks else [text for _, text in seen.options]
+    texts = [text for _, text in seen.options]
+    options = marks if core in marks else texts if core in texts else []
     number = number_of(core)
     shifted = []
     if number is not None and abs(number) < 10**15:
         steps = (1, -1, 2, 10, 100)
         shifted = [f"{number + max(1, abs(number)) * n:g}" for n in steps]
-    everything = [*options, *foreign, *shifted, *numbers_in(seen.whole)[:20], "blue"]
+    numbers = numbers_in(seen.whole)[:20]
+    everything = [*options, *foreign, *shifted, *numbers, *texts, "blue"]
     return [other for other in dict.fromkeys(everything) if not same_value(other, core)]
 
 

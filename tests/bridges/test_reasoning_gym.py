@@ -131,6 +131,18 @@ def test_only_a_whole_score_is_paid_unless_partial_is_asked_for():
     assert play(strict, replies * 2, options=options).score.value == 0.0
 
 
+def test_parts_that_sum_up_to_more_than_all_are_not_paid():
+    env = make("spell_backward")
+    tasks = (env.tasks.get(f"train-0-{number}") for number in range(400))
+    words = {len(task.answer): task for task in tasks}
+    paid = [
+        play(env, [answered(f"{t.answer} is wrong")], options={"task": t}).score
+        for t in words.values()
+    ]
+    assert {score.value for score in paid} == {0.0}
+    assert max(score.parts["dataset_score"] for score in paid) > 1.0
+
+
 @pytest.mark.parametrize("name", ["rearc", "arc_agi"])
 def test_a_task_that_was_stored_is_solved(name):
     env = make(name)
@@ -253,7 +265,9 @@ def test_a_fit_task_passes_the_checks_that_depend_on_it(name):
     assert survey(name, quick)["failed"] == {}
 
 
-@pytest.mark.parametrize("name", [*HOLES, "word_sorting", "letter_jumble"])
+@pytest.mark.parametrize(
+    "name", [*HOLES, "word_sorting", "letter_jumble", "kakurasu", "survo"]
+)
 def test_the_fuzzer_finds_the_known_holes(name):
     assert name in UNFIT
     found = survey(name, only=("fuzz",))
@@ -327,8 +341,8 @@ def test_what_depends_on_the_hash_seed_is_unfit():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("LLM_GYM_SURVEY"), reason="takes an hour")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "codeio"])
 def test_a_task_is_unfit_if_and_only_if_it_fails_a_check(name):
+    # Of `codeio` one item in 200 is another one: the test above.
     failed = survey(name)["failed"]
-    if name != "codeio":  # one in 200 of its items: the test above
-        assert bool(failed) == (name in UNFIT), failed
+    assert bool(failed) == (name in UNFIT), failed

@@ -140,6 +140,19 @@ def test_hedges_of_a_program_are_told_only() -> None:
     assert not any(" or blue" in text for text in made["gated"])
 
 
+def test_hedges_of_a_grid_are_no_answer() -> None:
+    grid = "0 1 0\n1 # 1"
+    gated = made_from(text_gold(grid), "1 1\n0 0")["gated"]
+    assert {f"not {grid}", f"{grid} is wrong", f"{grid} or 1 1\n0 0"} <= {*gated}
+
+
+def test_what_is_no_option_is_no_rival_before_other_answers() -> None:
+    rules = {"role": "user", "content": "1. Use x.\n2. Write `C` last.\nIntegrate 2x."}
+    found = rivals(text_gold("x**2 + C"), Seen.of([rules]), ["x + C"])
+    assert found[0] == "x + C"
+    assert "Use x." in found
+
+
 def test_rivals_are_other_answers() -> None:
     seen = Seen.of([QUESTION])
     assert rivals(text_gold("A"), seen, ["A", "D"])[:3] == ["B", "C", "D"]

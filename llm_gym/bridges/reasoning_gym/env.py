@@ -78,8 +78,9 @@ class ReasoningGymEnv(ToolEnv):
             own = score_text(name, config, index, found.text)
         except Unscored as err:
             return _score(0.0, found=False, own=0.0, reason=str(err))
-        value = min(max(own, 0.0), 1.0) if self.partial else float(own >= 1.0)
-        reason = "the answer is right" if own >= 1.0 else "the answer is not right"
+        right = own == 1.0  # sums of parts that were rounded up are above it
+        value = min(max(own, 0.0), 1.0) if self.partial else float(right)
+        reason = "the answer is right" if right else "the answer is not right"
         return _score(value, found=True, own=own, reason=reason)
 
     def oracle(self) -> str:
@@ -105,7 +106,7 @@ def _item_of(task: Task) -> tuple[str, str, int]:
 
 
 def _score(value: float, *, found: bool, own: float, reason: str) -> Score:
-    parts = {"format": float(found), "correct": float(own >= 1.0), "dataset_score": own}
+    parts = {"format": float(found), "correct": float(own == 1.0), "dataset_score": own}
     return Score(value, parts, reason)
 
 
@@ -126,7 +127,7 @@ Reply:
     question wants them; several pairs of tags must hold the same.
 
 Reward:
-    At the end 1.0 if the dataset's own scorer pays at least 1.0 for the answer, else
+    At the end 1.0 if the dataset's own scorer pays exactly 1.0 for the answer, else
     0.0. Its partial payments, which often go to answers that are wrong, are the part
     `dataset_score`, and the reward with `partial=True`. An answer that the scorer
     fails on or that takes it seconds is worth 0. Parts: `format` (an answer was found

@@ -1,8 +1,9 @@
 """Which datasets are unfit: `python -m llm_gym.bridges.reasoning_gym.survey [NAME...]`.
 
 Checks each dataset as `llm-gym check` does and prints a line of JSON for each: what it
-failed, and what the best constant reply is paid. `unfit.py` and `floors.py` are written
-from that. All of them take an hour.
+failed; with `--constant` what the best constant reply is paid, with `--means` what the
+oracle, nothing and random texts are paid. `unfit.py` and `floors.py` are written from
+that. The checks of all of them take an hour or two.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 from llm_gym.bridges.reasoning_gym import NAMES, UnfitTaskWarning
 
-__all__ = ["CHECKS", "constant_floor", "main", "survey"]
+__all__ = ["CHECKS", "constant_floor", "main", "means", "survey"]
 
 CHECKS = (
     "oracle",
@@ -84,11 +85,46 @@ def constant_floor(name: str, episodes: int) -> float:
     return max(paid.values()) / episodes
 
 
+def means(name: str, episodes: int, seconds: float = 5.0) -> dict[str, Any]:
+    """Return what the oracle, nothing and random texts are paid on average.
+
+    Args:
+        name: The dataset.
+        episodes: On how many tasks of the seed 0, at most.
+        seconds: After which no further task is begun.
+
+    Returns:
+        `tasks`, how many there were, and the means `oracle` (None if there is no
+        oracle), `null` and `random`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfitTaskWarning)
+        env: Any = gym.make(f"llmgym/reasoning_gym.{name}-v0").unwrapped
+    paid: dict[str, list[float]] = {"oracle": [], "null": [], "random": []}
+    env.reset(seed=0)
+    env.step("<answer>0</answer>")  # the scorer's process starts
+    env.action_space.seed(0)
+    rng, until = np.random.default_rng(0), time.perf_counter() + seconds
+    while len(paid["null"]) < episodes and time.perf_counter() < until:
+        task = env.tasks.sample(rng)
+        replies = {"null": "", "random": env.action_space.sample()}
+        if task.answer is not None:
+            replies["oracle"] = f"<answer>{task.answer}</answer>"
+        for who, reply in replies.items():
+            env.reset(options={"task": task})
+            paid[who].append(env.step(reply)[1])
+    figures = {
+        who: float(np.mean(all_)) if all_ else None for who, all_ in paid.items()
+    }
+    return {"tasks": len(paid["null"]), **figures}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Survey the datasets that are named, all if none is."""
     parser = argparse.ArgumentParser(prog="survey", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
     parser.add_argument("--constant", type=int, metavar="N", help="floor of N episodes")
+    parser.add_argument("--means", type=int, metavar="N", help="of N episodes")
     parser.add_argument("--only", action="append", metavar="CHECK", help="this check")
     options = parser.parse_args(argv)
     for name in options.names or NAMES:
@@ -97,6 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             found: dict[str, Any] = {"name": name}
             found["constant"] = constant_floor(name, options.constant)
             found["seconds"] = round(time.perf_counter() - started, 1)
+        elif options.means:
+            found = {"name": name, **means(name, options.means)}
         else:
             found = survey(name, options.only or CHECKS)
         sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")

@@ -18,6 +18,9 @@ _ANSWER = (
     "(`new_process`)"
 )
 
+_NOT = "pays for `not` before the right answer (`negated`)"
+_OR = "pays for the right answer `or` a wrong one (`hedged`)"
+
 UNFIT: dict[str, str] = {
     "advanced_geometry": "pays for the right answer and more after a comma (`hedged`)",
     "boxnet": "tells no right answer (`oracle`)",
@@ -26,11 +29,15 @@ UNFIT: dict[str, str] = {
     "coin_flip": "pays for giant numbers such as `999...999` (`constants`), and "
     "for one constant answer on nine in ten tasks",
     "complex_arithmetic": "pays for `nan` (`constants`)",
+    "fraction_simplification": "pays for the right answer and `is wrong` after it "
+    "(`negated`)",
     "game_of_life_halting": "pays for any text, such as `correct` (`injections`)",
     "gsm_symbolic": "pays for `not 500` where 500 is right (`negated`)",
+    "intermediate_integration": _OR,
     "isomorphic_strings": _QUESTION,
+    "kakurasu": _NOT,
     "knight_swap": _ANSWER,
-    "knights_knaves": "pays for `not` before the right answer (`negated`)",
+    "knights_knaves": _NOT,
     "letter_jumble": "pays for the right answer and `is wrong` after it (`negated`)",
     "polynomial_equations": "pays for the right answer and more after a comma "
     "(`hedged`)",
@@ -41,7 +48,9 @@ UNFIT: dict[str, str] = {
     "(`all options`)",
     "ransom_note": _QUESTION,
     "rush_hour": "tells no right answer (`oracle`)",
-    "sokoban": "pays for `not` before the right answer (`negated`)",
+    "simple_integration": _OR,
+    "sokoban": _NOT,
+    "survo": _NOT,
     "time_intervals": "pays for the right answer and more after a comma (`hedged`)",
     "word_ladder": _ANSWER,
     "word_sorting": "pays for the right answer and a word more after a comma "
