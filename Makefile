@@ -69,6 +69,8 @@ bench: $(BENCH)/.done $(VENV)/.dev
 	$(BENCH)/bin/python -W ignore benchmarks/turn_cost.py
 	$(BENCH)/bin/python -W ignore benchmarks/engine.py
 	$(BENCH)/bin/python -W ignore benchmarks/many_live.py
+	$(BENCH)/bin/python -W ignore benchmarks/sandbox.py
+	$(BENCH)/bin/python -W ignore benchmarks/verifiers.py
 	$(BIN)/python -W ignore benchmarks/render_cost.py
 	$(BIN)/python -W ignore benchmarks/transformers_throughput.py
 
@@ -100,8 +102,8 @@ $(VENV)/.dev: $(VENV)/.demo
 # versions of its own (and needs pyyaml, which it does not say).
 $(BENCH)/.done: $(VENV)/.base pyproject.toml setup.cfg
 	$(PYTHON) -m venv --without-pip $(BENCH)
-	$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --editable '.[endpoint]' \
-		gem-llm==0.1.0 pyyaml
+	$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python \
+		--editable '.[endpoint,math,regex,monty]' gem-llm==0.1.0 pyyaml
 	touch $@
 
 # Installs: vLLM, in an environment of its own, for its ranges of versions are narrow. As
