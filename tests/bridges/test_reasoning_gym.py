@@ -275,6 +275,28 @@ def test_the_fuzzer_finds_the_known_holes(name):
     assert found["holes"]
 
 
+FIT = [name for name in NAMES if name not in UNFIT and name not in SLOW]
+WRONG = ("not {}", "{} is wrong", "{} or 7", "{}, 7", "asdf {}", "nan", "asdf")
+
+
+def paid_here(name: str, config: str, packed: str, text: str) -> float:
+    try:
+        return call_scorer(name, config, packed, text)
+    except Exception:  # noqa: BLE001  # a scorer may raise anything
+        return 0.0  # as in the worker
+
+
+@pytest.mark.parametrize("name", FIT)
+def test_a_fit_task_pays_for_its_own_answer_and_for_no_wrong_one(name):
+    config = rg.read_config(name, None)
+    for index in (11, 12):
+        right = rg.gold(name, rg.item(name, config, index))
+        packed = _packed(name, config, index)
+        assert paid_here(name, config, packed, right) == 1.0
+        for text in (form.format(right) for form in WRONG):
+            assert text == right or paid_here(name, config, packed, text) != 1.0, text
+
+
 def test_the_scorer_is_called_as_in_the_worker():
     config = rg.read_config("complex_arithmetic", None)
     packed = _packed("complex_arithmetic", config, 3)
@@ -304,6 +326,8 @@ def test_the_survey_prints_a_line_for_each(capsys):
     assert '"failed": {"oracle": "there is no' in capsys.readouterr().out
     assert survey_main(["--constant", "4", "aiw"]) == 0
     assert '"name": "aiw", "constant": 0.' in capsys.readouterr().out
+    assert survey_main(["--means", "4", "aiw"]) == 0
+    assert '"tasks": 4, "oracle": 1.0, "null": 0.0' in capsys.readouterr().out
 
 
 ITEMS_BY_HASH_SEED = """
