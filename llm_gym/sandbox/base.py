@@ -140,6 +140,27 @@ class Session(Protocol):
         """Run a program in a process of its own, in the session's directory."""
         ...
 
+    async def aexecute(self, code: str, *, limits: RunLimits | None = None) -> Result:
+        """Run code as `execute` does, without holding the event loop.
+
+        Cancelling ends the interpreter, as a limit does.
+        """
+        ...
+
+    async def arun(
+        self,
+        program: str,
+        *,
+        stdin: str | bytes = b"",
+        limits: RunLimits | None = None,
+        language: Language = "python",
+    ) -> Result:
+        """Run a program as `run` does, without holding the event loop.
+
+        Cancelling ends it.
+        """
+        ...
+
     def write_file(self, path: str, content: str | bytes) -> None:
         """Write a file of the session's directory, with the directories above it.
 

@@ -249,6 +249,10 @@ class Interpreter:
         self.close()
         return result
 
+    def cancel(self) -> None:
+        """End it from another thread; a call that is under way then raises."""
+        self._job.cancel()
+
     def close(self) -> None:
         """End it; harmless when repeated."""
         self.is_over = True

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 from llm_gym.errors import SandboxFault
@@ -43,6 +46,8 @@ class LocalSession:
         self._turn = threading.RLock()
         self._sending = threading.Lock()
         self._interpreter: Interpreter | None = None
+        self._job: Job | None = None
+        self._caller: threading.Event | None = None
         self._closed = False
         self._link: socket.socket | None = None
         self._directory_fd = -1
@@ -141,12 +146,68 @@ class LocalSession:
         request = Request.of(program, None, stdin, limits or self._limits, language)
         with self._turn:
             self._check_open()
-            job = Job(request, self._submit)
+            job = self._job = Job(request, self._submit)
             try:
                 answer = job.wait()
                 return outcome(answer, job.out, job.err, job.limits, self._isolation)
             finally:
+                self._job = None
                 job.close()
+
+    async def aexecute(self, code: str, *, limits: RunLimits | None = None) -> Result:
+        """Run code without holding the event loop; see `Session.aexecute`."""
+        call = partial(self.execute, code, limits=limits)
+        return await self._apart(call, self._cancel_interpreter)
+
+    async def arun(
+        self,
+        program: str,
+        *,
+        stdin: str | bytes = b"",
+        limits: RunLimits | None = None,
+        language: Language = "python",
+    ) -> Result:
+        """Run a program without holding the event loop; see `Session.arun`."""
+        call = partial(self.run, program, stdin=stdin, limits=limits, language=language)
+        return await self._apart(call, self._cancel_job)
+
+    async def _apart(
+        self, call: Callable[[], Result], cancel: Callable[[], None]
+    ) -> Result:
+        """Make a call in a thread; where this is cancelled, the call is too."""
+        gone = threading.Event()
+        waiting = asyncio.to_thread(self._in_turn, call, gone)
+        running = asyncio.ensure_future(waiting)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            gone.set()
+            running.add_done_callback(lambda over: over.cancelled() or over.exception())
+            # One that waits for its turn still sees that it is not wanted any more.
+            while self._caller is gone and not running.done():
+                cancel()  # again, for a first call is made twice
+                await asyncio.wait([running], timeout=0.05)
+            raise
+
+    def _in_turn(self, call: Callable[[], Result], gone: threading.Event) -> Result:
+        with self._turn:
+            self._caller = gone
+            try:
+                if gone.is_set():
+                    raise SandboxFault("the call was cancelled")
+                return call()
+            finally:
+                self._caller = None
+
+    def _cancel_interpreter(self) -> None:
+        interpreter = self._interpreter
+        if interpreter is not None:
+            interpreter.cancel()
+
+    def _cancel_job(self) -> None:
+        job = self._job
+        if job is not None:
+            job.cancel()
 
     def write_file(self, path: str, content: str | bytes) -> None:
         """Write a file of the session's directory; see `Session.write_file`.

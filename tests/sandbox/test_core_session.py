@@ -1,5 +1,6 @@
 """Sessions: an interpreter and a directory that last, in each tier."""
 
+import asyncio
 import os
 import threading
 import time
@@ -287,3 +288,43 @@ def test_closing_ends_a_call_of_another_thread(sandbox):
     session.close()
     thread.join(5)
     assert len(faults) == 1
+
+
+def test_event_loops_use_a_session_too(session):
+    async def both():
+        await session.aexecute("x = 20")
+        shown = await session.aexecute("x + 1")
+        ran = await session.arun("print(open('given/a.txt').read())")
+        return shown.stdout, ran.stdout
+
+    assert asyncio.run(both()) == ("21\n", "given\n")
+
+
+@pytest.mark.parametrize("call", ["aexecute", "arun"])
+def test_a_cancelled_call_is_ended(session, call):
+    async def cancelled():
+        session.execute("x = 1")
+        long = getattr(session, call)("import time\ntime.sleep(8)")
+        began = time.monotonic()
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(long, 0.3)
+        return time.monotonic() - began
+
+    assert asyncio.run(cancelled()) < 4.0
+    names = session.execute("'x' in globals()").stdout
+    assert names == ("True\n" if call == "arun" else "False\n")
+
+
+def test_a_call_that_is_cancelled_before_its_turn_ends_no_other(session):
+    async def two():
+        first = asyncio.ensure_future(
+            session.aexecute("import time\ntime.sleep(1)\nprint('right')")
+        )
+        await asyncio.sleep(0.2)
+        second = asyncio.ensure_future(session.aexecute("y = 1"))
+        await asyncio.sleep(0.2)
+        second.cancel()
+        return (await first).stdout
+
+    assert asyncio.run(two()) == "right\n"
+    assert session.execute("'y' in globals()").stdout == "False\n"

@@ -256,6 +256,24 @@ class MontySession:
             program, stdin=stdin, limits=limits or self._limits, language=language
         )
 
+    async def aexecute(self, code: str, *, limits: RunLimits | None = None) -> Result:
+        """Run code without holding the event loop; cancelling does not end it."""
+        return await asyncio.to_thread(self.execute, code, limits=limits)
+
+    async def arun(
+        self,
+        program: str,
+        *,
+        stdin: str | bytes = b"",
+        limits: RunLimits | None = None,
+        language: Language = "python",
+    ) -> Result:
+        """Run a program without the session's names; see `MontySandbox.arun`."""
+        limits = limits or self._limits
+        return await self._sandbox.arun(
+            program, stdin=stdin, limits=limits, language=language
+        )
+
     def write_file(self, path: str, content: str | bytes) -> None:
         """Refuse: there are no files.
 
