@@ -13,6 +13,7 @@ from llm_gym.adapters.offline.preferences import (
 from llm_gym.adapters.offline.prompts import export_grpo
 from llm_gym.adapters.offline.report import Report
 from llm_gym.adapters.offline.selection import Choice, Dropped
+from llm_gym.adapters.offline.writing import load_rows
 
 __all__ = [
     "Choice",
@@ -24,4 +25,5 @@ __all__ = [
     "export_kto",
     "export_reward_model",
     "export_sft",
+    "load_rows",
 ]

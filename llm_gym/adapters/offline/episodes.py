@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from llm_gym import jsontext
 from llm_gym.adapters.offline.expressions import Kind
@@ -107,6 +107,7 @@ class Episode:
             problem=self.problem,
             unlike=self.unlike,
             samples=len(self.tokens.to_samples()) if self.tokens else 0,
+            numbers=_numbers(self.completion),
         )
 
 
@@ -123,6 +124,9 @@ class Entry:
         problem: See `Episode`.
         unlike: See `Episode`.
         samples: How many training samples its tokens make, 0 where none were told.
+        numbers: Whether the type `Json` of datasets holds the numbers of its calls: it
+            is `rounded` where that keeps but ten decimals of one, `lost` where it
+            cannot read one again.
     """
 
     place: Place
@@ -132,6 +136,7 @@ class Entry:
     problem: str = ""
     unlike: str = ""
     samples: int = 0
+    numbers: Literal["", "rounded", "lost"] = ""
 
     @property
     def reward(self) -> float:
@@ -257,6 +262,27 @@ def _facts(trajectory: Trajectory) -> dict[str, Any]:
     }
     parts = {} if score is None else score.parts
     return {**facts, **{f"parts.{name}": value for name, value in parts.items()}}
+
+
+def _numbers(messages: Iterable[ChatMessage]) -> Literal["", "rounded", "lost"]:
+    """Say what becomes of the numbers of calls; see `Entry`."""
+    level: list[Any] = [
+        call["function"]["arguments"]
+        for message in messages
+        for call in message.get("tool_calls", ())
+    ]
+    rounded = False
+    while level:
+        if any(type(one) is int and not -(2**63) <= one < 2**64 for one in level):
+            return "lost"
+        rounded |= any(isinstance(x, float) and round(x, 10) != x for x in level)
+        nested = [one for one in level if isinstance(one, (dict, list))]
+        level = [
+            child
+            for one in nested
+            for child in (one.values() if isinstance(one, dict) else one)
+        ]
+    return "rounded" if rounded else ""
 
 
 def _hash(value: object) -> str:

@@ -21,7 +21,12 @@ from llm_gym.adapters.offline.selection import (
     field_kinds,
     scored,
 )
-from llm_gym.adapters.offline.writing import check_out, report_path, write_rows
+from llm_gym.adapters.offline.writing import (
+    check_out,
+    is_long,
+    report_path,
+    write_rows,
+)
 
 __all__ = ["Job", "Paths", "begin", "export_sft"]
 
@@ -57,6 +62,20 @@ class Job:
         """Note episodes that became data."""
         self.used.update({entry.place: entry for entry in entries})
 
+    def choose(
+        self, choice: Choice, *, imitate: bool = False, text: bool = True
+    ) -> list[Entry]:
+        """Read the runs and choose of them; see `selection.choose`."""
+        entries = self.runs.entries()
+        kept = choose(entries, choice, self.ledger, imitate=imitate, text=text)
+        rounded = sum(entry.numbers == "rounded" for entry in kept)
+        if text and rounded:
+            self.notes.append(
+                f"{rounded} episodes have calls with numbers of more than ten decimals, "
+                "which datasets rounds when it loads them; exact tokens keep them"
+            )
+        return kept
+
     def with_tokens(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return those that have tokens; the others are dropped."""
         for entry in entries:
@@ -68,6 +87,11 @@ class Job:
     def finish(self, rows: Iterable[Row]) -> Report:
         """Write rows and the report."""
         count, columns = write_rows(rows, self.out)
+        if count and self.out.suffix == ".jsonl" and is_long(self.out):
+            self.notes.append(
+                "datasets guesses the columns of JSON lines from the first 10 MB: load "
+                "these by `llm_gym.adapters.offline.load_rows`, or write parquet"
+            )
         used = list(self.used.values())
         rewards = [entry.reward for entry in used]
         report = Report(
@@ -135,7 +159,7 @@ def export_sft(
     heavy = parse(weight, kinds, "number", "`weight`") if weight.strip() else None
     options = {**asdict(choice), "form": form, "tokens": tokens, "weight": weight}
     job = begin("sft", runs, out, options, overwrite)
-    kept = choose(job.runs.entries(), choice, job.ledger, imitate=not tokens)
+    kept = job.choose(choice, imitate=not tokens, text=not tokens)
     if tokens:
         kept = job.with_tokens(kept)
     weights = _weights(kept, heavy, job.ledger)

@@ -16,7 +16,6 @@ from llm_gym.adapters.offline.rows import Row, provenance, source_of, tools_of
 from llm_gym.adapters.offline.selection import (
     Choice,
     check_parts,
-    choose,
     field_kinds,
     scored,
 )
@@ -110,7 +109,7 @@ def _export_pairs(
     choice, pairing = choice or Choice(), pairing or Pairing()
     options = {"choice": asdict(choice), **asdict(pairing), **asdict(shape)}
     job = begin(kind, runs, out, options, overwrite)
-    kept = choose(job.runs.entries(), choice, job.ledger)
+    kept = job.choose(choice, text=not shape.tokens)
     if shape.tokens:
         kept = job.with_tokens(kept)
     made = make_pairs(kept, pairing, job.ledger)
@@ -206,7 +205,7 @@ def export_kto(
     read = {k: parse(v, field_kinds(), "truth", f"`{k}`") for k, v in rules.items()}
     options = {"choice": asdict(choice), **rules}
     job = begin("kto", runs, out, options, overwrite)
-    kept = choose(job.runs.entries(), choice, job.ledger)
+    kept = job.choose(choice)
     for rule in read.values():
         check_parts(rule, kept)
     liked = scored(kept, read["good"], job.ledger)

@@ -12,7 +12,7 @@ from llm_gym.adapters.offline.exporting import Job, Paths, begin
 from llm_gym.adapters.offline.expressions import Expression, Kind, UntoldError, parse
 from llm_gym.adapters.offline.report import Report
 from llm_gym.adapters.offline.rows import Row, source_of, tools_of
-from llm_gym.adapters.offline.selection import Choice, by_task, choose
+from llm_gym.adapters.offline.selection import Choice, by_task
 from llm_gym.adapters.trl.starts import COLUMN, Start
 
 __all__ = ["TASK_FIELDS", "export_grpo"]
@@ -64,7 +64,7 @@ def export_grpo(
     rule = parse(tasks, kinds, "truth", "`tasks`") if tasks.strip() else None
     options = {"choice": asdict(choice), "tasks": tasks, "in_message": in_message}
     job = begin("grpo", runs, out, options, overwrite)
-    kept = choose(job.runs.entries(), choice, job.ledger)
+    kept = job.choose(choice, text=False)  # what was replied is not written
     found = [(those, _statistics(those)) for those in by_task(kept).values()]
     taken = [pair for pair in found if _wanted(job, *pair, rule)]
     named = len({told["env"] for _, told in taken}) > 1

@@ -117,7 +117,12 @@ class Ledger:
 
 
 def choose(
-    entries: Iterable[Entry], choice: Choice, ledger: Ledger, *, imitate: bool = False
+    entries: Iterable[Entry],
+    choice: Choice,
+    ledger: Ledger,
+    *,
+    imitate: bool = False,
+    text: bool = False,
 ) -> list[Entry]:
     """Choose episodes.
 
@@ -127,6 +132,8 @@ def choose(
         ledger: Is told of every one that is not taken.
         imitate: Whether their text is to be imitated: then those are dropped whose
             text is not what the model wrote in full.
+        text: Whether their text is written: then those are dropped whose calls hold an
+            integer that datasets could not read again.
 
     Raises:
         ValueError: An expression asks for a part that no episode's score has.
@@ -138,6 +145,8 @@ def choose(
     kept = _filtered(kept, where, ledger)
     if imitate:
         kept = [one for one in kept if not _unlike(one, ledger)]
+    if text:
+        kept = [one for one in kept if not _lost(one, ledger)]
     if not choice.doubles:
         kept = _without_doubles(kept, ledger)
     values = scored(kept, by, ledger) if choice.best or choice.accept else {}
@@ -214,6 +223,14 @@ def _unlike(entry: Entry, ledger: Ledger) -> bool:
     if entry.unlike:
         ledger.drop(entry, entry.unlike)
     return bool(entry.unlike)
+
+
+def _lost(entry: Entry, ledger: Ledger) -> bool:
+    lost = entry.numbers == "lost"
+    if lost:
+        why = "a call has an integer that datasets cannot read"
+        ledger.drop(entry, why, "beyond 64 bits")
+    return lost
 
 
 def _without_doubles(entries: Sequence[Entry], ledger: Ledger) -> list[Entry]:

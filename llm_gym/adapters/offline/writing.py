@@ -13,10 +13,19 @@ from typing import Any
 from llm_gym.adapters.offline.rows import Column, Row, columns_of
 from llm_gym.errors import require
 
-__all__ = ["check_out", "features_of", "report_path", "write_rows"]
+__all__ = [
+    "check_out",
+    "features_of",
+    "is_long",
+    "load_rows",
+    "report_path",
+    "write_rows",
+]
 
 _CHUNK = 1_000
 """Rows that stand in memory as Python objects at once."""
+_GUESSED_BYTES = 10 << 20
+"""The `chunksize` of datasets' reader of JSON lines (5.2)."""
 
 
 def check_out(out: str | Path, *, overwrite: bool) -> Path:
@@ -52,6 +61,11 @@ def report_path(out: Path) -> Path:
     return out.with_name(out.name + ".report.json")
 
 
+def is_long(out: Path) -> bool:
+    """Whether a file is longer than what datasets looks at to guess its columns."""
+    return out.stat().st_size > _GUESSED_BYTES
+
+
 def write_rows(rows: Iterable[Row], out: Path) -> tuple[int, dict[str, Column]]:
     """Write rows; a reader sees all of them or nothing.
 
@@ -80,6 +94,31 @@ def write_rows(rows: Iterable[Row], out: Path) -> tuple[int, dict[str, Column]]:
     finally:
         _remove(part)
     return count, columns
+
+
+def load_rows(path: str | Path) -> Any:
+    """Load what was exported as a `datasets.Dataset`, whichever form it has.
+
+    Parquet and folders hold the types of their columns. Lines of JSON do not: left to
+    itself, datasets guesses them from the first 10 MB, and gives later tool calls the
+    arguments of the first ones, as None, or refuses them.
+
+    Raises:
+        ValueError: There is nothing that an export wrote.
+        MissingDependencyError: datasets is not installed.
+    """
+    datasets = require("datasets", extra="trl")
+    path = Path(path)
+    if path.is_dir():
+        return datasets.load_from_disk(path)
+    if path.suffix == ".parquet":
+        return datasets.Dataset.from_parquet(str(path))
+    try:
+        with path.open(encoding="utf-8") as lines:
+            columns = columns_of(json.loads(lines.readline()))
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise ValueError(f"{str(path)!r} is nothing that was exported: {err}") from err
+    return datasets.Dataset.from_json(str(path), features=features_of(columns))
 
 
 def features_of(columns: Mapping[str, Column]) -> Any:
