@@ -47,10 +47,9 @@ getgroups getresuid getresgid capget getrandom uname sysinfo getrlimit getpriori
 sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_max
 sched_get_priority_min"""
 """Questions about oneself and the machine's size."""
-_PAIRS = (
-    "recvfrom sendmsg recvmsg shutdown getsockopt setsockopt getsockname getpeername"
-)
-"""For the ends of a socketpair (asyncio); no other socket can be made."""
+_PAIRS = "recvfrom recvmsg shutdown getsockopt setsockopt getsockname getpeername"
+"""For the ends of a socketpair (asyncio); no other socket can be made. No sendmsg: a
+descriptor that is on its way is held by nobody, and what it holds is not counted."""
 _MODES = "chmod fchmod fchmodat utime utimes utimensat futimesat"
 """Modes and times: harmless where mounts are read-only; Landlock does not see them."""
 _PROCESSES = "fork vfork execve setsid setpgid kill truncate"
@@ -89,6 +88,8 @@ _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX."""
 _PRCTL = (3, 15, 16, 21, 39, 0x53564D41)
 """GET_DUMPABLE, SET_NAME, GET_NAME, GET_SECCOMP, GET_NO_NEW_PRIVS, SET_VMA."""
+_SOCKET_OPTIONS = (2, 9, 20, 21)
+"""SO_REUSEADDR, _KEEPALIVE, _RCVTIMEO, _SNDTIMEO; above all not the buffers' sizes."""
 _CLOCK_IDS = 16
 _NEW_NAMESPACES = 0x7E020080
 _CLONE_THREAD, _AF_UNIX, _SOCK_STREAM = 0x10000, 1, 1
@@ -148,6 +149,7 @@ def _special(profile: Profile, own_pid: int) -> dict[str, _Code]:
         "clone3": [(_RETURN, 0, 0, _ENOSYS)],
         "socketpair": _socketpair(),
         "sendto": _when(4, (0,)),
+        "setsockopt": _when(2, _SOCKET_OPTIONS),
         "prlimit64": _when(0, itself),
         "sched_setaffinity": _when(0, (0,)),
         "setrlimit": [(_RETURN, 0, 0, _ALLOW)],

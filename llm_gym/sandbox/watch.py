@@ -17,6 +17,10 @@ __all__ = ["Usage", "disk_use", "open_deleted_bytes", "usage"]
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK = os.sysconf("SC_CLK_TCK")
+_SOCKET_BYTES = 212_992
+"""How much a socket's buffer holds: net.core.wmem_default of every usual kernel."""
+_FEW_SOCKETS = 8
+"""These are free, for an event loop has two and an interpreter one."""
 
 
 @dataclass(slots=True)
@@ -91,7 +95,25 @@ def usage(proc_fd: int, root: int, *, descendants: bool) -> Usage:
         total.memory_bytes += (int(sizes[1]) - int(sizes[2])) * PAGE
     if len(pids) > 1:
         total.memory_bytes += _nameless_bytes(proc_fd, pids)
+    total.memory_bytes += _socket_bytes(proc_fd, pids)
     return total
+
+
+def _socket_bytes(proc_fd: int, pids: list[int]) -> int:
+    """Return what the buffers of the processes' sockets may hold of kernel memory.
+
+    What is in them is in no process, and cannot be seen; so each counts as full.
+    """
+    found = set()
+    for pid in pids:
+        for name in _names(proc_fd, f"{pid}/fd"):
+            try:
+                target = os.readlink(f"{pid}/fd/{name}", dir_fd=proc_fd)
+            except OSError:
+                continue
+            if target.startswith("socket:"):
+                found.add(target)
+    return max(0, len(found) - _FEW_SOCKETS) * _SOCKET_BYTES
 
 
 def _nameless_bytes(proc_fd: int, pids: list[int]) -> int:

@@ -57,6 +57,12 @@ def verdict(profile, name, *arguments, arch=AUDIT_ARCH):
         (("socket", 2, 1), EPERM),
         (("socket", 1, 1), EPERM),
         (("socketpair", 1, 1), ALLOW),
+        (("setsockopt", 3, 1, 2), ALLOW),
+        (("setsockopt", 3, 1, 7), EPERM),  # SO_SNDBUF
+        (("setsockopt", 3, 1, 8), EPERM),
+        (("setsockopt", 3, 1, 32), EPERM),
+        (("sendmsg", 3, 0, 0), EPERM),
+        (("sendto", 3, 0, 1, 0, 0), ALLOW),
         (("socketpair", 1, 1 | 0o2000000), ALLOW),
         (("socketpair", 1, 2), EPERM),
         (("socketpair", 2, 1), EPERM),

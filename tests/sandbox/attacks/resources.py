@@ -194,6 +194,55 @@ except OSError as error:
 time.sleep(0.2)
 """,
     ),
+    _attack(
+        "bigger_socket_buffers",
+        """
+import socket
+ends = socket.socketpair()
+for option in (7, 8, 32, 33):
+    before = ends[0].getsockopt(1, 7), ends[0].getsockopt(1, 8)
+    try: ends[0].setsockopt(socket.SOL_SOCKET, option, 2**28)
+    except OSError as error: print("refused", error)
+    if before != (ends[0].getsockopt(1, 7), ends[0].getsockopt(1, 8)): print("BREACH", option)
+""",
+        "OK",
+    ),
+    _attack(
+        "socket_buffers_of_many_processes",
+        """
+import os, socket, time
+for _ in range(12):
+    if os.fork(): continue
+    held = [socket.socketpair() for _ in range(120)]
+    for end in (end for pair in held for end in pair):
+        end.setblocking(False)
+        try:
+            while True: end.send(b"x" * 65536)
+        except BlockingIOError: pass
+    time.sleep(60)
+time.sleep(60)
+""",
+        "OUT_OF_MEMORY",
+        tiers=("ns",),
+        limits={"wall_seconds": 3.0, "cpu_seconds": 3.0},
+    ),
+    _attack(
+        "files_in_flight",
+        """
+import array, os, socket
+ends = socket.socketpair()
+for number in range(8):
+    fd = os.open("big", os.O_CREAT | os.O_RDWR)
+    os.write(fd, b"x" * 2**20)
+    os.unlink("big")
+    try:
+        ends[0].sendmsg([b"."], [(1, 1, array.array("i", [fd]))])
+        print("BREACH", number)
+    except OSError as error: print("refused", error)
+    os.close(fd)
+""",
+        "OK",
+    ),
     _attack("cpu", "while True: pass\n", *SLOW),
     _attack(
         "cpu_of_many_processes",
