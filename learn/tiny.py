@@ -1,23 +1,27 @@
-"""A language model of half a million parameters, its words and its chat template.
+"""A language model of 100,000 parameters, its words and its chat template.
 
-Made from nothing on the spot: the words are those of the environment's own texts, and a
-code such as `YGMUR` is three of them (`Y`, `GM`, `UR`), so that to copy one is to copy
-three. No weight, no vocabulary and no text comes from anywhere else.
+Made from nothing on the spot. The words are cut out of the environment's own texts:
+each sign of a code such as `YGMUR` is one, a name is two, and what stands between codes
+and names is one, however long, but for the two of a question that say what is asked. No
+weight, no vocabulary and no text comes from anywhere else.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-__all__ = ["make_model", "make_tokenizer"]
+__all__ = ["load", "make_model", "make_tokenizer", "save"]
 
-SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
+SPECIAL = (
+    *("<|pad|>", "<|end|>", "<|unknown|>"),
+    *("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tools|>"),
+)
 
 TEMPLATE = """\
 {% if tools %}<|tools|>{% endif %}{% for m in messages %}<|{{ m.role }}|>\
@@ -45,14 +49,14 @@ RESPONSE = {
 """How transformers reads a reply of that template; TRL's own tool loop needs it."""
 
 _SIGNS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-_SYNTAX = (
-    '<tool_call>\n{"name": "',
-    '", "arguments": {"',
-    '"}}\n</tool_call>',
-    '": "',
-    '", "',
-    '{"',
-    '"}',
+_SIGN = f"[{_SIGNS}]"
+_CUTS = (
+    rf"\b[A-Z]{_SIGN}{{4}}\b",  # a code, and the signs of one
+    rf"{_SIGN}(?={_SIGN}*$)",
+    r"\b[A-Z][a-z]+ [A-Z][a-z]+\b",  # a name, and the first half of one
+    r"^[A-Z][a-z]+(?= [A-Z][a-z]+$)",
+    r"^.* the code of ",  # how a question begins, and of what it has the code
+    r" [a-z]+ $",
 )
 
 
@@ -60,27 +64,22 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     """Make a tokenizer whose words are those of some texts, and all codes.
 
     Args:
-        texts: Conversations as the template shows them.
+        texts: What is read and said, without the marks of the template.
     """
-    splitter = _splitter()
-    words = {word for text in texts for word, _ in splitter.pre_tokenize_str(text)}
-    pairs = ("".join(pair) for pair in itertools.product(_SIGNS, repeat=2))
-    known = dict.fromkeys(
-        [
-            *SPECIAL,
-            "<|tools|>",
-            "<|unknown|>",
-            *_SYNTAX,
-            *sorted(words),
-            *_SIGNS,
-            *pairs,
-        ]
+    splitter = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(cut), "isolated") for cut in _CUTS]
     )
+    words = {word for text in texts for word, _ in splitter.pre_tokenize_str(text)}
+    known = dict.fromkeys([*SPECIAL, *sorted(words), *_SIGNS])
     vocabulary = {word: number for number, word in enumerate(known)}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token="<|unknown|>"))
     core.pre_tokenizer = splitter
     core.decoder = decoders.Fuse()
-    core.add_special_tokens([*SPECIAL, "<|tools|>"])
+    core.add_special_tokens(list(SPECIAL))
+    return _dressed(core)
+
+
+def _dressed(core: Tokenizer) -> PreTrainedTokenizerFast:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token="<|pad|>",
@@ -91,24 +90,6 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     )
     tokenizer.response_template = RESPONSE
     return tokenizer
-
-
-def _splitter() -> Any:
-    """Split syntax, the three parts of a code, and words with the blank before them."""
-    sign = f"[{_SIGNS}]"
-    parts = [
-        *map(_escaped, _SYNTAX),
-        rf"(?<=\b){sign}(?={sign}{{4}}\b)",
-        rf"(?<=\b{sign}){sign}{{2}}(?={sign}{{2}}\b)",
-        rf"(?<=\b{sign}{{3}}){sign}{{2}}\b",
-        rf" ?(?!{sign}{{5}}\b)[A-Za-z_]+",
-        r"[\s\S]",
-    ]
-    return pre_tokenizers.Split(Regex("|".join(parts)), "isolated")
-
-
-def _escaped(text: str) -> str:
-    return "".join(f"\\{c}" if c in '{}[]()|"/.' else c for c in text)
 
 
 def make_model(tokenizer: Any, seed: int, *, width: int = 64, layers: int = 2) -> Any:
@@ -126,12 +107,37 @@ def make_model(tokenizer: Any, seed: int, *, width: int = 64, layers: int = 2) -
         hidden_size=width,
         intermediate_size=2 * width,
         num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=1024,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        # Words that differ more from the start, and few wide heads: with both, copying
+        # is learned in a third of the steps (tried at 160 steps, one seed each).
+        model.model.embed_tokens.weight.mul_(5.0)
+    return model
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write a model and its tokenizer, to be read by `load`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(model.state_dict(), folder / "weights.pt")
+    model.config.save_pretrained(folder)
+    tokenizer.backend_tokenizer.save(str(folder / "words.json"))
+
+
+def load(folder: Path) -> tuple[Any, Any]:
+    """Read what `save` wrote, with any version of transformers.
+
+    Returns:
+        The model and the tokenizer.
+    """
+    tokenizer = _dressed(Tokenizer.from_file(str(folder / "words.json")))
+    model = LlamaForCausalLM(LlamaConfig.from_pretrained(folder))
+    model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    return model.eval(), tokenizer

@@ -9,82 +9,66 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from learn.setting import OnStep, Setting
 from llm_gym.adapters.verl.export import export_verl
 from llm_gym.adapters.verl.local import TransformersServer, local_config, local_worker
 
-WARM_UP_STEPS = 3
+__all__ = ["train"]
+
 MAX_GRAD_NORM = 1.0
 
 
-def train(  # noqa: PLR0913
-    model: Any,
-    tokenizer: Any,
-    env_id: str,
-    level: int | None,
-    steps: int,
-    groups: int,
-    group_size: int,
-    lr: float,
-    seed: int,
-    on_step: Callable[[int, float], None],
-    *,
-    env_kwargs: dict[str, Any] | None = None,
-    max_response_tokens: int = 256,
+def train(
+    model: Any, tokenizer: Any, setting: Setting, seed: int, on_step: OnStep
 ) -> None:
     """Train a model in place, on the CPU.
 
     Args:
         model: A causal language model of transformers, small.
         tokenizer: Its tokenizer, with a chat template.
-        env_id: The environment.
-        level: Its level; None leaves it to the environment.
-        steps: Steps of the optimiser, each on fresh episodes.
-        groups: Tasks of a step.
-        group_size: Episodes of each task.
-        lr: The learning rate after 3 steps of warm-up.
+        setting: The task and the schedule.
         seed: Decides tasks and draws.
-        on_step: Called after each step with its number from 0 and the mean reward of
-            the episodes that it was trained on.
-        env_kwargs: More of what the environment is made with.
-        max_response_tokens: The tokens of an episode after its first prompt.
+        on_step: See `OnStep`.
     """
-    kwargs = {**({} if level is None else {"level": level}), **(env_kwargs or {})}
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         files = export_verl(
-            env_id,
+            setting.env_id,
             Path(folder) / "data",
-            train=steps * groups,
+            train=setting.steps * setting.groups,
             val=1,
             val_kwargs={},  # that one row is not played
             seed=seed,
-            group_size=group_size,
-            env_kwargs=kwargs,
+            group_size=setting.group_size,
+            env_kwargs=setting.env_kwargs,
             tokenizer=tokenizer,
-            max_response_length=max_response_tokens,
+            max_response_length=setting.episode_tokens,
             v1=False,  # the worker's batches are those of the older trainer
         )
         config = local_config(folder, files.overrides.read_text().split())
+        episodes = setting.groups * setting.group_size
         server = TransformersServer(
-            model, tokenizer, max_batch_size=groups * group_size, seed=seed
+            model, tokenizer, max_batch_size=episodes, seed=seed
         )
         worker = local_worker(config, server)
         rows = _rows(files.train, worker.tokenizer, config)
-        optimiser = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)
-        for step in range(steps):
-            warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+        optimiser = torch.optim.AdamW(
+            model.parameters(), lr=setting.lr, weight_decay=0.0
+        )
+        for step in range(setting.steps):
             for parameters in optimiser.param_groups:
-                parameters["lr"] = lr * warm
-            chosen = [rows[step * groups + number] for number in range(groups)]
-            batch = _play(worker, chosen, group_size)
+                warm = min(1.0, (step + 1) / setting.warm_up_steps)
+                parameters["lr"] = setting.lr * warm
+            first = step * setting.groups
+            chosen = [rows[first + number] for number in range(setting.groups)]
+            batch = _play(worker, chosen, setting.group_size)
             _update(model, optimiser, batch, config)
             server.forget()
             played = batch.batch["response_mask"].any(dim=-1)  # but for what broke
