@@ -71,8 +71,8 @@ class Job:
         rounded = sum(entry.numbers == "rounded" for entry in kept)
         if text and rounded:
             self.notes.append(
-                f"{rounded} episodes have calls with numbers of more than ten decimals, "
-                "which datasets rounds when it loads them; exact tokens keep them"
+                f"{rounded} episodes have calls with numbers of more than ten "
+                "decimals, which datasets rounds; exact tokens keep them"
             )
         return kept
 
