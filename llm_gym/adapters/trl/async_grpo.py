@@ -9,6 +9,7 @@ is handed over can be pickled.
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,6 @@ from llm_gym.adapters.trl.outcomes import Outcome, judged
 from llm_gym.adapters.trl.seat import Seat
 from llm_gym.adapters.trl.starts import COLUMN, Place, Start
 from llm_gym.errors import require
-from llm_gym.messages import Message
-from llm_gym.tokens.chat_tokens import ChatTokens
-from llm_gym.tokens.continuation import shape_of_turn
 
 __all__ = ["ReplayedReturn", "rewritten_turns", "warn_of_rewriting"]
 
@@ -105,43 +103,92 @@ def _unlike(outcome: Outcome) -> Outcome:
 
 
 def rewritten_turns(tokenizer: Any) -> list[str]:
-    """Say which turns AsyncGRPO's loop would show otherwise than they were sampled.
+    """Say which replies AsyncGRPO's loop would show otherwise than they were sampled.
+
+    It plays a turn as the loop does: a reply is parsed, and rendered again with the
+    result of its call. TRL trains what it then finds changed as context, or not at all.
 
     Args:
         tokenizer: The tokenizer, with its chat template.
 
     Returns:
-        Reasons; none where the prompt of each turn goes on from the turn before.
+        Kinds of replies; none where the prompt of each turn goes on from the turn
+        before, and none for a tokenizer whose calls TRL cannot read (it says so).
     """
     utils = require("trl.chat_template_utils", extra="trl")
-    shown = tokenizer
-    if not utils.is_chat_template_prefix_preserving(tokenizer):
-        shown = copy.copy(tokenizer)
-        shown.chat_template = utils.get_training_chat_template(tokenizer)
-    tokens = ChatTokens(shown, "the trained model")
-    asked: list[Message] = [{"role": "user", "content": "?"}]
-    function: Any = {"name": "look", "arguments": '{"key": "a"}'}
-    call: Any = {"id": "call_0", "type": "function", "function": function}
-    said: Message = {"role": "assistant", "content": "", "tool_calls": [call]}
-    result: Message = {"role": "tool", "content": "b", "tool_call_id": "call_0"}
-    problems = []
-    for thought in (None, "hm"):
-        message = said if thought is None else {**said, "reasoning_content": thought}
-        shape = shape_of_turn(asked, message, [result], past="no", tools=True)
-        problem = None if shape is None else tokens.continuation.problem(shape)
-        if problem:
-            problems.append(f"{problem} ({shape})")
-    return problems
+    shown = copy.copy(tokenizer)
+    try:
+        if not utils.is_chat_template_prefix_preserving(tokenizer):
+            shown.chat_template = utils.get_training_chat_template(tokenizer)
+        utils.add_response_schema(shown)
+    except ValueError:  # TRL refuses it itself
+        return []
+    replies = {
+        "a call": _reply(shown, None),
+        "a call after thinking": _reply(shown, "hm"),
+    }
+    written = replies["a call"] or ""
+    if _EMPTY_THINKING.search(written):
+        without = _EMPTY_THINKING.sub("", written)
+        replies["a call without the empty thinking that the template adds"] = without
+    return [
+        kind
+        for kind, reply in replies.items()
+        if reply is not None and _comes_again_changed(shown, reply, utils)
+    ]
 
 
 def warn_of_rewriting(tokenizer: Any) -> None:
     """Warn if AsyncGRPO would train on less than was sampled; see `rewritten_turns`."""
-    problems = rewritten_turns(tokenizer)
-    if problems:
+    kinds = rewritten_turns(tokenizer)
+    if kinds:
         warnings.warn(
-            "AsyncGRPO renders the conversation anew for each turn, and this chat "
-            f"template does not repeat what was sampled: {problems[0]}; turns before "
-            "the last may not be trained, see its metric `rollout/fork_frac`",
+            "AsyncGRPO renders the conversation anew for each turn, and with this chat "
+            f"template {kinds[-1]} comes again otherwise than it was sampled: only the "
+            "last turn of such an episode is trained (its metrics are "
+            "`rollout/realign_frac` and `rollout/fork_frac`); GRPOTrainer with "
+            "`path='rollout'` trains all",
             UserWarning,
             stacklevel=3,
         )
+
+
+_EMPTY_THINKING = re.compile(r"<think>\s*</think>\s*")
+_ASKED: dict[str, Any] = {"role": "user", "content": "?"}
+_RESULT: dict[str, Any] = {"role": "tool", "name": "look", "content": "b"}
+_KEY = {"type": "object", "properties": {"key": {"type": "string"}}}
+_TOOL = {"name": "look", "description": "Look.", "parameters": _KEY}
+
+
+def _render(tokenizer: Any, messages: list[dict[str, Any]], *, prompt: bool) -> str:
+    tools = [{"type": "function", "function": _TOOL}]
+    text = tokenizer.apply_chat_template(
+        messages, tools=tools, tokenize=False, add_generation_prompt=prompt
+    )
+    return str(text)
+
+
+def _reply(tokenizer: Any, thought: str | None) -> str | None:
+    """Return a call as the template writes it, None where no model could sample it."""
+    function = {"name": "look", "arguments": {"key": "a"}}
+    said: dict[str, Any] = {"role": "assistant", "content": ""}
+    said["tool_calls"] = [{"type": "function", "function": function}]
+    if thought is not None:
+        said |= {"reasoning_content": thought, "thinking": thought}
+    asked = _render(tokenizer, [_ASKED], prompt=True)
+    whole = _render(tokenizer, [_ASKED, said, _RESULT], prompt=True)
+    if not whole.startswith(asked):
+        return None
+    reply, end, _ = whole.removeprefix(asked).partition(tokenizer.eos_token)
+    return reply + end if end else None  # a turn that ends otherwise is not judged
+
+
+def _comes_again_changed(tokenizer: Any, reply: str, utils: Any) -> bool:
+    asked = _render(tokenizer, [_ASKED], prompt=True)
+    before, ids = (
+        tokenizer(text, add_special_tokens=False)["input_ids"]
+        for text in (asked, reply)
+    )
+    message = utils.parse_response(tokenizer, ids, prefix=before)
+    again = _render(tokenizer, [_ASKED, message, _RESULT], prompt=True)
+    return not again.startswith(asked + reply)

@@ -41,6 +41,8 @@ class SeatedEnvironment:
     def __init__(self) -> None:
         self._seat = Seat(self._place, self._retries)
         _LIVE.add(self)
+        # AsyncGRPO's process ends without a word: this closes at the exit, too.
+        weakref.finalize(self, self._seat.close)
 
     def reset(self, **row: Any) -> None:
         """Begin the episode that a row of the dataset names.

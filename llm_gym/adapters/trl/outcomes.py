@@ -106,7 +106,8 @@ class EpisodeReturn:
         else:
             raise ValueError(
                 "`reward_funcs` of a TRLSpec need its `environment_factory` or its "
-                "`rollout_func` beside them: pass `**spec.kwargs()` to the trainer"
+                "`rollout_func` beside them: pass `**spec.kwargs()` to GRPOTrainer "
+                "(RLOOTrainer has neither, and cannot train on environments)"
             )
         outcomes = judged(outcomes, columns.get(COLUMN))
         if log_metric is not None:
