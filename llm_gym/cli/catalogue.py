@@ -28,7 +28,8 @@ _HEAD = """\
 Written by `llm-gym catalogue --out llm_gym/envs/README.md`; do not edit. Each row is
 taken from the class and its card (`llm-gym info ID` shows all of it). The figures are
 mean rewards: of the oracle, of an agent that says nothing, of the best constant reply
-and of random valid calls. `llm-gym check ID --floors` measures them again.
+and of random valid calls, the last on 1,000 tasks and the others on 200 each.
+`llm-gym check ID --floors` measures them again.
 
 """
 _BRIDGED = """
@@ -36,7 +37,9 @@ _BRIDGED = """
 
 Each is `llmgym/reasoning_gym.NAME-v0` and needs the extra `[reasoning-gym]`. An *unfit*
 task has a verifier that pays for what is no answer: it can be made, with a warning, and
-should not be trained on. Beside it stands the probe that breaks it.
+should not be trained on. Beside it stands the probe that breaks it. The figures are as
+above: of the oracle, nothing and random texts on as many *tasks* as are named (slow
+ones have fewer), of the best constant answer on 100.
 
 """
 _COLUMNS = {
@@ -50,6 +53,15 @@ _COLUMNS = {
     "constant": "constant",
     "random": "random",
     "extra": "needs",
+}
+_BRIDGED_COLUMNS = {
+    "name": "name",
+    "oracle": "oracle",
+    "null": "null",
+    "constant": "constant",
+    "random": "random",
+    "of_tasks": "tasks",
+    "unfit": "unfit for training: the probe",
 }
 _MOST_LEVELS = 100
 
@@ -77,8 +89,7 @@ def catalogue() -> str:
     text = _HEAD + _table(_COLUMNS, rows())
     bridged = bridged_rows()
     if bridged:
-        columns = {"name": "name", "unfit": "unfit for training: the probe"}
-        text += _BRIDGED + _table(columns, bridged)
+        text += _BRIDGED + _table(_BRIDGED_COLUMNS, bridged)
     return text
 
 
@@ -94,7 +105,21 @@ def bridged_rows() -> list[dict[str, Any]]:
         return []
     bridge = importlib.import_module(name)
     unfit: Mapping[str, str] = bridge.UNFIT
-    return [{"name": task, "unfit": unfit.get(task, "")} for task in bridge.NAMES]
+    return [_bridged_row(task, unfit.get(task, "")) for task in bridge.NAMES]
+
+
+def _bridged_row(name: str, unfit: str) -> dict[str, Any]:
+    floors = importlib.import_module("llm_gym.bridges.reasoning_gym.floors")
+    constant = floors.CONSTANT.get(name, 0.0)
+    return {
+        "name": name,
+        "oracle": "none" if name in floors.WITHOUT_ORACLE else "1.000",
+        "null": "0.000",
+        "constant": f"{constant:.3f}",
+        "random": "0.000",
+        "of_tasks": floors.tasks_of(name),
+        "unfit": unfit,
+    }
 
 
 def _row(env_id: str) -> dict[str, Any]:

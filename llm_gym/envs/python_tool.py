@@ -142,8 +142,8 @@ your reply must be `Answer: ` and the number alone."""
         self._live.close()
         files = dict(task.data["files"])
         self.state = {"files": files, "cells": [], "unsafe": False}
-        files = ", ".join(task.data["files"])
-        return f"{task.prompt}\n\nFiles: {files}" if files else str(task.prompt)
+        names = ", ".join(files)
+        return f"{task.prompt}\n\nFiles: {names}" if names else str(task.prompt)
 
     @tool
     def python(self, code: str) -> str:

@@ -10,7 +10,14 @@ import pytest
 
 from llm_gym import ListTasks, Task
 from llm_gym.cli import main
-from llm_gym.cli.catalogue import _cell, _count, _levels, catalogue, rows
+from llm_gym.cli.catalogue import (
+    _cell,
+    _count,
+    _levels,
+    bridged_rows,
+    catalogue,
+    rows,
+)
 from llm_gym.registration import ENVIRONMENTS
 from tests.checks.zoo import BoxesEnv
 
@@ -36,6 +43,17 @@ def test_row_says_what_the_card_says(capsys: pytest.CaptureFixture[str]) -> None
     assert 0.1 < float(row["constant"]) < 0.25
     assert row["levels"] == [0, 1, 2, 3]
     assert row["tasks"] is None
+
+
+def test_row_of_a_bridged_task_has_its_means_and_of_how_many_tasks() -> None:
+    listed = {row["name"]: row for row in bridged_rows()}
+    assert len(listed) == 105
+    assert listed["coin_flip"]["constant"] == "0.890"
+    assert listed["rush_hour"]["oracle"] == "none"
+    assert (listed["chain_sum"]["oracle"], listed["chain_sum"]["of_tasks"]) == (
+        "1.000",
+        20,
+    )
 
 
 def test_catalogue_is_written_to_a_file_or_printed(
