@@ -59,13 +59,20 @@ class GeneratedStage(Stage):
 
     def exact(self) -> bool:
         """Whether rows were trained as they were drawn, in any order."""
-        return sorted(self.trained) == sorted(map(_sampled, self.rows)) and sorted(
-            self.fed
-        ) == sorted(row.prompt + row.completion for row in self.rows)
+        fed = {tuple(row) for row in self.fed}
+        return sorted(self.trained) == sorted(map(_sampled, self.rows)) and fed == {
+            (*row.prompt, *row.completion) for row in self.rows
+        }
 
     def _see_forward(self, model: Any, args: Any, kwargs: Any) -> None:
-        if torch.is_grad_enabled() and "attention_mask" in kwargs:
-            self.fed += _kept(kwargs["input_ids"], kwargs["attention_mask"])
+        if not torch.is_grad_enabled():
+            return
+        ids, mask = kwargs["input_ids"], kwargs.get("attention_mask")
+        if mask is not None:
+            self.fed += _kept(ids, mask)
+        else:  # rows one after another, without padding
+            lengths = kwargs["packed_seq_lengths"].tolist()
+            self.fed += [row.tolist() for row in ids[0].split(lengths)]
 
     @contextlib.contextmanager
     def _watched_loss(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from llm_gym.adapters.unsloth import check
 from tests.adapters.trl.flaky import FlakyEnv
 from tests.adapters.trl.stage import Speaker, rebuilt, tokenizer_of, traced
 from tests.adapters.unsloth.generated import GeneratedStage
+from tests.adapters.unsloth.traces import same, watch_traces
 from tests.sample_envs import VaultEnv
 
 trl = pytest.importorskip("trl")
@@ -42,14 +43,11 @@ def test_class_is_generated_and_no_subclass() -> None:
 
 
 def test_rollout_path_trains_on_the_trace() -> None:
-    stage = staged(TRLSpec(VaultEnv, prompts=2)).step()
+    spec = TRLSpec(VaultEnv, prompts=2)
+    samples = watch_traces(spec)
+    stage = staged(spec).step()
     assert stage.exact()
-    for row, outcome in zip(stage.rows, stage.outcomes, strict=True):
-        (sample,) = outcome.trajectory.tokens.to_samples()
-        assert row.prompt == list(sample.prompt_ids)
-        assert row.completion == list(sample.completion_ids)
-        assert row.mask == list(sample.mask)
-        assert 0 < sum(row.mask) < len(row.mask)
+    assert all(same(*pair) for pair in zip(stage.rows, samples, strict=True))
 
 
 def test_environment_path_trains_on_what_was_drawn() -> None:
@@ -96,7 +94,10 @@ def test_prompts_of_several_lengths_keep_their_masks() -> None:
 
 
 def test_real_generation_trains_on_what_it_sampled() -> None:
-    stage = staged(TRLSpec(VaultEnv, prompts=2), max_completion_length=8)
+    pad = tokenizer_of("qwen2_5").pad_token_id
+    spec = TRLSpec(VaultEnv, prompts=2)
+    never = {"suppress_tokens": [pad]}  # one inside a reply would be cut out of it
+    stage = staged(spec, max_completion_length=8, generation_kwargs=never)
     del stage.trainer._generate_single_turn
     stage.step()
     assert all(1 <= len(row.completion) <= 8 for row in stage.rows)
@@ -108,15 +109,16 @@ def test_both_paths_pass_the_check() -> None:
         check(staged(TRLSpec(VaultEnv, path=path, prompts=2)).trainer)  # type: ignore[arg-type]
 
 
-def test_padding_that_ends_replies_would_train_on_other_tokens(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_padding_that_ends_replies_would_train_on_other_tokens() -> None:
     tokenizer = tokenizer_of("qwen2_5")
-    monkeypatch.setattr(tokenizer, "pad_token", tokenizer.eos_token)
-    stage = staged(TRLSpec(VaultEnv, prompts=2))
-    with pytest.raises(ValueError, match="`pad_token` must be a token that stands in"):
-        check(stage.trainer)
-    assert not stage.step().exact()  # what the check is for
+    padding, tokenizer.pad_token = tokenizer.pad_token, tokenizer.eos_token
+    try:
+        stage = staged(TRLSpec(VaultEnv, prompts=2))
+        with pytest.raises(ValueError, match="`pad_token` must be a token that stands"):
+            check(stage.trainer)
+        assert not stage.step().exact()  # what the check is for
+    finally:
+        tokenizer.pad_token = padding
 
 
 def test_batch_larger_than_the_dataset_would_train_nothing() -> None:
