@@ -75,8 +75,7 @@ def check(trainer: Any = None) -> None:
             f"not {type(trainer).__module__}.{type(trainer).__name__}: import unsloth "
             "first, and GRPOTrainer from trl after it"
         )
-    # On a CPU bitsandbytes 0.50 steps without moving a weight, and says nothing.
-    has_8bit = device != "cpu" and find_spec("bitsandbytes") is not None
+    has_8bit = find_spec("bitsandbytes") is not None
     check_settings(trainer, generated=generated, has_8bit=has_8bit)
 
 
@@ -121,7 +120,7 @@ def check_settings(trainer: Any, *, generated: bool, has_8bit: bool) -> None:
     Args:
         trainer: A GRPOTrainer.
         generated: Whether its class is Unsloth's.
-        has_8bit: Whether 8-bit optimizers work here.
+        has_8bit: Whether bitsandbytes is there, for 8-bit optimizers.
 
     Raises:
         ValueError: The optimizer is an 8-bit one that cannot run; a batch is larger
@@ -142,7 +141,7 @@ def _check_optimizer(args: Any, has_8bit: bool) -> None:
     if "8bit" in optim and not has_8bit:
         raise ValueError(
             f"`optim` must be one that runs here, not {optim!r} (Unsloth's default), "
-            'which needs a GPU and bitsandbytes: pass optim="adamw_torch"'
+            'which needs bitsandbytes: install it, or pass optim="adamw_torch"'
         )
 
 

@@ -35,9 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def adapted(folder: Path) -> Any:
     """Return that model as Unsloth loads it, with LoRA as Unsloth puts it on."""
     model, _ = unsloth.FastLanguageModel.from_pretrained(
-        str(folder), max_seq_length=1024, dtype="float32", load_in_4bit=False
+        str(folder), max_seq_length=2048, dtype="float32", load_in_4bit=False
     )
-    return unsloth.FastLanguageModel.get_peft_model(model, r=4, max_seq_length=1024)
+    return unsloth.FastLanguageModel.get_peft_model(model, r=4, max_seq_length=2048)
 
 
 def lora_of(model: Any) -> dict[str, Any]:
@@ -94,9 +94,14 @@ def test_real_generation_trains_on_what_it_sampled(adapted: Any) -> None:
 
 
 def test_model_is_not_read_further_than_it_was_loaded_for(adapted: Any) -> None:
-    adapted.max_seq_length = 100
-    stage = Stage(TRLSpec(VaultEnv, prompts=2), SPEAKER.vault, model=adapted).step()
-    assert all(len(row.prompt + row.completion) <= 100 for row in stage.rows)
+    stage = Stage(TRLSpec(VaultEnv, prompts=2), SPEAKER.vault, model=adapted)
+    spec = TRLSpec(VaultEnv, prompts=2)
+    whole = stage.step().rows[0]
+    adapted.max_seq_length = len(whole.prompt + whole.completion) - 1
+    stage = Stage(spec, SPEAKER.vault, model=adapted).step()
+    lengths = {len(row.prompt + row.completion) for row in stage.rows}
+    assert lengths == {adapted.max_seq_length}
+    assert stage.logged("llm_gym/truncated") == 1
 
 
 @pytest.mark.parametrize(
@@ -115,12 +120,9 @@ def test_order_of_imports_is_seen(program: str, told: str) -> None:
     assert told in done.stderr
 
 
-def test_eight_bit_optimizer_would_move_nothing(adapted: Any) -> None:
+def test_eight_bit_optimizer_runs_where_bitsandbytes_is(adapted: Any) -> None:
     before = lora_of(adapted)
     spec = TRLSpec(VaultEnv, prompts=2)
-    stage = Stage(spec, SPEAKER.vault, model=adapted, optim="adamw_8bit")
-    with pytest.raises(ValueError, match='pass optim="adamw_torch"'):
-        check(stage.trainer)
-    stage.step()
+    staged(spec, adapted, optim="adamw_8bit").step()
     after = lora_of(adapted)
-    assert all(after[name].equal(before[name]) for name in after)  # hence the check
+    assert any(not after[name].equal(before[name]) for name in after)
