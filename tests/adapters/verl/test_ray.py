@@ -1,4 +1,4 @@
-"""VeRL's own managers with Ray: half a minute each, so not on every run."""
+"""VeRL's own managers with Ray: some minutes, so not on every run."""
 
 import os
 import time
