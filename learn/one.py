@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int)
     given = parser.parse_args(argv)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     torch.set_num_threads(1)  # two were nine times slower under load
     setting = Setting() if given.steps is None else Setting(steps=given.steps)
     one = start if given.what == "warm-start" else partial(run, given.what)
@@ -115,7 +117,7 @@ def _from_scratch(
         steps=setting.steps,
         on_step=on_step,
         groups=setting.groups,
-        group_size=setting.group_size,
+        size=setting.group_size,
         lr=setting.lr,
     )
 

@@ -24,13 +24,14 @@ SPECIAL = (
 )
 
 TEMPLATE = """\
-{% if tools %}<|tools|>{% endif %}{% for m in messages %}<|{{ m.role }}|>\
+{% if tools %}<|tools|>{{ tools | map(attribute='function.name') | sort | join(' ') }}\
+{% endif %}{% for m in messages %}<|{{ m.role }}|>\
 {{ m.content or '' }}{% for c in m.tool_calls or [] %}<tool_call>
 {"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}
 </tool_call>{% endfor %}<|end|>{% endfor %}\
 {% if add_generation_prompt %}<|assistant|>{% endif %}"""
-"""Tools are announced and not described: they are always the same, and a model this
-small learns them by their names."""
+"""Tools are named and not described: they are always the same, and a model this small
+learns what they do by trying."""
 
 RESPONSE = {
     "defaults": {"role": "assistant"},
@@ -114,6 +115,7 @@ def make_model(tokenizer: Any, seed: int, *, width: int = 64, layers: int = 2) -
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
+        rope_parameters={"rope_type": "default", "rope_theta": 100.0},
     )
     model = LlamaForCausalLM(config)
     with torch.no_grad():

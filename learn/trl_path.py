@@ -40,6 +40,7 @@ def train(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of TRL and transformers of each other
+        from transformers import PrinterCallback
         from trl import GRPOTrainer
 
         spec = TRLSpec(
@@ -56,6 +57,7 @@ def train(
             peft_config=peft_config,
             **spec.kwargs(callbacks=[_teller(on_step)]),
         )
+        trainer.remove_callback(PrinterCallback)  # the curve says enough
         trainer.train()
     return trainer.model.eval()
 

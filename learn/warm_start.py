@@ -1,16 +1,15 @@
 """The warm start: how calls are written, and nothing of which call is right.
 
-The teacher is an agent that knows the form of an episode alone: it looks something up
-by a tool drawn at random, with a term drawn at random from what has been said, and
-submits a code drawn at random from what has been said. It never sees a reward or an
-answer, and earns about what chance gives; only its replies are learned from, right or
-wrong alike. What is learned is to speak: names of tools, JSON, and that arguments are
-copied from the conversation.
+The teacher is an agent that knows the form of an episode alone: it hands what a
+question is about to a tool drawn at random, until one of them tells it something, and
+submits one of the codes that it was told, drawn at random. It never sees a reward or an
+answer, and only its replies are learned from, right or wrong alike. What is learned is
+to speak: names of tools, JSON, that arguments are copied, and that one looks up before
+one submits.
 """
 
 from __future__ import annotations
 
-import math
 import random
 import re
 from collections.abc import Sequence
@@ -20,14 +19,14 @@ import torch
 
 from learn.tiny import SPECIAL, make_model, make_tokenizer
 from llm_gym import rollout
-from llm_gym.messages import ChatRequest, Message, Reply, call_text
+from llm_gym.messages import ChatRequest, Message, Reply, ToolSchema, call_text
 
 __all__ = ["RandomCaller", "warm_start"]
 
-STEPS, BATCH, EPISODES, LR = 150, 64, 1000, 5e-3
+STEPS, BATCH, EPISODES, LR = 240, 64, 1000, 5e-3
 
 _CODE = re.compile(r"\b[A-HJ-NP-Z][A-HJ-NP-Z2-9]{4}\b")
-_NAME = re.compile(r"\b[A-Z][a-z]+ [A-Z][a-z]+\b")
+_TERM = re.compile(rf"{_CODE.pattern}|\b[A-Z][a-z]+ [A-Z][a-z]+\b")
 
 Row = tuple[list[int], list[bool]]
 
@@ -37,27 +36,25 @@ class RandomCaller:
 
     Args:
         seed: Decides what it draws.
-        submits: The probability that a reply after the first is a submission.
     """
 
     name = "random-caller"
 
-    def __init__(self, seed: int, submits: float = 0.6) -> None:
+    def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.submits = submits
 
     async def reply(self, request: ChatRequest, trace: Any = None) -> Reply:
-        """Call a tool at random with something that has been said."""
-        said = " ".join(message["content"] or "" for message in request["messages"])
-        codes, names = _CODE.findall(said), _NAME.findall(said)
+        """Look something up by a tool drawn at random, or submit what was told."""
+        question, *later = request["messages"]
+        told = [m["content"] or "" for m in later if m["role"] == "tool"]
+        codes = [code for text in told if not text.startswith("Error")
+                 for code in _CODE.findall(text)]  # fmt: skip
         tools = [tool["function"] for tool in request["tools"]]
         looks = [tool for tool in tools if tool["name"] != "submit"]
-        submits = len(request["messages"]) > 1 and self.random.random() < self.submits
-        tool = tools[-1] if submits else self.random.choice(looks)
+        tool = tools[-1] if codes else self.random.choice(looks)
         (argument,) = tool["parameters"]["properties"]
-        term = self.random.choice(codes or names)
-        if names and (argument == "name" or not codes):
-            term = self.random.choice(names)
+        asked = _TERM.findall(question["content"] or "")
+        term = self.random.choice(codes or asked)
         return Reply(call_text(tool["name"], {argument: term}), "stop")
 
 
@@ -89,7 +86,7 @@ def warm_start(
         env_kwargs=env_kwargs,
         concurrency=1,  # the teacher draws in the order of the episodes
     )
-    texts = [_render(trajectory.messages) for trajectory in played]
+    texts = [_render(one.messages, one.tools) for one in played]
     marks = re.compile("|".join(map(re.escape, SPECIAL)))
     tokenizer = make_tokenizer(part for text in texts for part in marks.split(text))
     model = make_model(tokenizer, seed)
@@ -98,9 +95,9 @@ def warm_start(
     return model, tokenizer
 
 
-def _render(messages: Sequence[Message]) -> str:
+def _render(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> str:
     """Return a conversation as the template writes it."""
-    parts = ["<|tools|>"]
+    parts = ["<|tools|>", " ".join(sorted(tool["function"]["name"] for tool in tools))]
     for message in messages:
         parts.append(f"<|{message['role']}|>{message['content'] or ''}")
         for call in message.get("tool_calls") or []:
@@ -131,9 +128,9 @@ def _train(model: Any, rows: Sequence[Row], seed: int, steps: int) -> None:
     )
     model.train()
     for step in range(steps):
-        falling = 0.5 + 0.5 * math.cos(math.pi * step / steps)
+        falling = min(1.0, 2.5 * (1 - step / steps))
         for group in optimizer.param_groups:
-            group["lr"] = LR * min(1.0, (step + 1) / 20) * max(falling, 0.05)
+            group["lr"] = LR * min(1.0, (step + 1) / 20) * falling
         loss = _loss(model, chance.sample(rows, BATCH))
         optimizer.zero_grad()
         loss.backward()
