@@ -118,9 +118,10 @@ def rewritten_turns(tokenizer: Any) -> list[str]:
     utils = require("trl.chat_template_utils", extra="trl")
     shown = copy.copy(tokenizer)
     try:
+        if not _reads_calls(shown):
+            shown = utils.add_response_schema(shown)
         if not utils.is_chat_template_prefix_preserving(tokenizer):
             shown.chat_template = utils.get_training_chat_template(tokenizer)
-        utils.add_response_schema(shown)
     except ValueError:  # TRL refuses it itself
         return []
     replies = {
@@ -158,6 +159,11 @@ _ASKED: dict[str, Any] = {"role": "user", "content": "?"}
 _RESULT: dict[str, Any] = {"role": "tool", "name": "look", "content": "b"}
 _KEY = {"type": "object", "properties": {"key": {"type": "string"}}}
 _TOOL = {"name": "look", "description": "Look.", "parameters": _KEY}
+
+
+def _reads_calls(tokenizer: Any) -> bool:
+    names = ("response_template", "response_schema")
+    return any(getattr(tokenizer, name, None) is not None for name in names)
 
 
 def _render(tokenizer: Any, messages: list[dict[str, Any]], *, prompt: bool) -> str:
