@@ -58,16 +58,17 @@ def make_tokenizer(texts):
     return PreTrainedTokenizerFast(tokenizer_object=core, **ends)
 
 
-def warm_start(seed, steps=240, batch=64):
+def warm_start(seed, steps=500, batch=64):
     """Teach random weights to speak; no reward and no answer is seen."""
     random.seed(seed)
     torch.manual_seed(seed)
-    options = {"episodes": 1000, "concurrency": 1, "env_kwargs": KWARGS}
+    options = {"episodes": 2000, "concurrency": 1, "env_kwargs": KWARGS}
     played = rollout(ENV, ScriptedPolicy(call_at_random), seed=seed, **options)
-    write = jinja2.Template(TEMPLATE).render
-    texts = [write(messages=one.messages, tools=one.tools) for one in played]
+    template = jinja2.Template(TEMPLATE)
+    texts = [template.render(messages=t.messages, tools=t.tools) for t in played]
     tokenizer = make_tokenizer(texts)
     begin = tokenizer.convert_tokens_to_ids("<|assistant|>")
+    submit = tokenizer(call_text("submit", {"answer": "A2345"})).input_ids[0]
     near = {"rope_parameters": {"rope_type": "default", "rope_theta": 100.0}}
     sizes = (len(tokenizer), 64, 128, 2, 2)
     model = LlamaForCausalLM(LlamaConfig(*sizes, tie_word_embeddings=True, **near))
@@ -77,12 +78,14 @@ def warm_start(seed, steps=240, batch=64):
         optimizer.param_groups[0]["lr"] = 5e-3 * min(
             step / 20, 1, 2.5 - 2.5 * step / steps
         )
-        some = random.sample(texts, batch)
-        ids = tokenizer(some, padding=True, return_tensors="pt").input_ids
+        options = {"padding": True, "return_tensors": "pt"}
+        ids = tokenizer(random.sample(texts, batch), **options).input_ids
         marked = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
         last = (marked * torch.arange(ids.shape[1])).cummax(1).values  # mark before
         spoken = (ids.gather(1, last) == begin).roll(1, 1)
-        descend(model, optimizer, -logprobs(model, ids, spoken).mean())
+        after = ids.gather(1, (last + 1).clamp(max=ids.shape[1] - 1)).roll(1, 1)
+        weight = 1.0 + 5.0 * (after == submit)[:, 1:][spoken[:, 1:]]  # rare: more each
+        descend(model, optimizer, -(weight * logprobs(model, ids, spoken)).mean())
     return model, tokenizer
 
 

@@ -23,12 +23,12 @@ from llm_gym.messages import ChatRequest, Message, Reply, ToolSchema, call_text
 
 __all__ = ["RandomCaller", "warm_start"]
 
-STEPS, BATCH, EPISODES, LR = 240, 64, 1000, 5e-3
+STEPS, BATCH, EPISODES, LR, SUBMISSIONS = 500, 64, 2000, 5e-3, 6.0
 
 _CODE = re.compile(r"\b[A-HJ-NP-Z][A-HJ-NP-Z2-9]{4}\b")
 _TERM = re.compile(rf"{_CODE.pattern}|\b[A-Z][a-z]+ [A-Z][a-z]+\b")
 
-Row = tuple[list[int], list[bool]]
+Row = tuple[list[int], list[float]]
 
 
 class RandomCaller:
@@ -111,14 +111,22 @@ def _render(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> str:
 
 
 def _row(tokenizer: Any, ids: list[int]) -> Row:
-    """Return the ids up to the end of the last reply, and which are of replies."""
+    """Return the ids up to the end of the last reply, and how much each counts.
+
+    Only replies count. Submissions are rare, so they count more; which tools were
+    called before them does not, for that would tell which call was right.
+    """
     begin = tokenizer.convert_tokens_to_ids("<|assistant|>")
-    spoken, speaks = [], False
-    for token in ids:
-        spoken.append(speaks)
-        speaks = token == begin or (speaks and token != tokenizer.eos_token_id)
-    end = len(ids) - spoken[::-1].index(True)
-    return ids[:end], spoken[:end]
+    submit = tokenizer(call_text("submit", {"answer": "A2345"}))["input_ids"][0]
+    weights, weight = [], 0.0
+    for place, token in enumerate(ids):
+        weights.append(weight)
+        if token == begin:
+            weight = SUBMISSIONS if ids[place + 1] == submit else 1.0
+        elif token == tokenizer.eos_token_id:
+            weight = 0.0
+    end = max(place for place, weight in enumerate(weights) if weight) + 1
+    return ids[:end], weights[:end]
 
 
 def _train(model: Any, rows: Sequence[Row], seed: int, steps: int) -> None:
@@ -142,9 +150,13 @@ def _train(model: Any, rows: Sequence[Row], seed: int, steps: int) -> None:
 
 
 def _loss(model: Any, rows: Sequence[Row]) -> Any:
-    """Return the mean loss of the tokens of replies; padding is on the right."""
+    """Return the weighted mean of the tokens' losses; padding is on the right."""
     width = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([ids + [0] * (width - len(ids)) for ids, _ in rows])
-    own = torch.tensor([own + [False] * (width - len(own)) for _, own in rows])[:, 1:]
+    weights = torch.tensor([w + [0.0] * (width - len(w)) for _, w in rows])[:, 1:]
+    own = weights > 0
     hidden = model.model(input_ids=ids).last_hidden_state[:, :-1][own]
-    return torch.nn.functional.cross_entropy(model.lm_head(hidden), ids[:, 1:][own])
+    losses = torch.nn.functional.cross_entropy(
+        model.lm_head(hidden), ids[:, 1:][own], reduction="none"
+    )
+    return (losses * weights[own]).sum() / weights[own].sum()
