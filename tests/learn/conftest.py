@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
+
+if find_spec("verl") is not None:  # its imports warn of what a CPU lacks
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for module in ("verl.trainer.ppo.ray_trainer", "verl.workers.config"):
+            importlib.import_module(module)
 
 
 @pytest.hookimpl
