@@ -69,9 +69,10 @@ def warm_start(seed, steps=500, batch=64):
     tokenizer = make_tokenizer(texts)
     begin = tokenizer.convert_tokens_to_ids("<|assistant|>")
     submit = tokenizer(call_text("submit", {"answer": "A2345"})).input_ids[0]
+    size = {"hidden_size": 64, "intermediate_size": 128, "vocab_size": len(tokenizer)}
+    size |= {"num_hidden_layers": 2, "num_attention_heads": 2}
     near = {"rope_parameters": {"rope_type": "default", "rope_theta": 100.0}}
-    sizes = (len(tokenizer), 64, 128, 2, 2)
-    model = LlamaForCausalLM(LlamaConfig(*sizes, tie_word_embeddings=True, **near))
+    model = LlamaForCausalLM(LlamaConfig(tie_word_embeddings=True, **size, **near))
     model.model.embed_tokens.weight.data *= 5  # so copying is learned much sooner
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.0)
     for step in range(steps):
