@@ -10,7 +10,7 @@ settings.register_profile(
 settings.register_profile("search", max_examples=2000, deadline=None, database=None)
 settings.load_profile("suite")
 
-# A shell starts its background jobs with the interrupt ignored, and what the tests start
+# A shell starts its background jobs with the interrupt ignored, and what tests start
 # would ignore it too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
