@@ -182,6 +182,7 @@ def test_a_scorer_that_fails_on_its_own_answer_is_a_fault(monkeypatch):
     monkeypatch.setattr("llm_gym.bridges.reasoning_gym.grader.item", lambda *_: broken)
     monkeypatch.setattr("llm_gym.bridges.reasoning_gym.grader.gold", lambda *_: "x")
     _packed.cache_clear()
+    _problem.cache_clear()  # of this item too, if another test has met it
     with pytest.raises(EnvironmentFault, match="fails on its own answer to the item"):
         env.step(answered("2 × 3"))
     _packed.cache_clear()

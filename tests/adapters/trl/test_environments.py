@@ -63,7 +63,9 @@ def test_tool_whose_name_trl_keeps_is_refused() -> None:
 
 
 def test_environments_are_closed_at_will_and_when_nobody_has_them() -> None:
+    gc.collect()  # what other tests have left
     (place,) = read_places(FlakyEnv, None)
+    close_all((place,))
     ((start, messages),) = draw_starts([place], 1, seed=0)
     row = {COLUMN: start.to_text(), "prompt": messages}
     one, other = EnvironmentFactory(place)(), EnvironmentFactory(place)()
