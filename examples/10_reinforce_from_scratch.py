@@ -18,7 +18,7 @@ from llm_gym.adapters.groups import Groups
 from llm_gym.messages import call_text
 from llm_gym.policies import Sampling, ScriptedPolicy, TransformersPolicy
 
-ENV, KWARGS = "llmgym/MultiStep-v0", {"level": 0, "max_turns": 3}
+ENV, KWARGS = "llmgym/MultiStep-v0", {"level": 0, "max_turns": 4}
 TEMPLATE = """<|tools|>{{ (tools or []) | map(attribute="function.name") | sort \
 | join(" ") }}{% for m in messages %}<|{{ m.role }}|>\
 {{ m.content or '' }}{% for c in m.tool_calls or [] %}<tool_call>
@@ -29,18 +29,35 @@ c.function.arguments is string else c.function.arguments | tojson }}}
 SIGN, NAME = "[A-HJ-NP-Z2-9]", r"\b[A-Z][a-z]+ [A-Z][a-z]+\b"
 CODE = rf"\b[A-Z]{SIGN}{{4}}\b"
 CUTS = [CODE, f"{SIGN}(?={SIGN}*$)", NAME, "^[A-Z][a-z]+(?= [A-Z][a-z]+$)"]
-CUTS += ["^.* the code of ", " [a-z]+ $"]
+CUTS += ["^.* the code of ", " [a-z]+ $", r"\b(?:not|the|first|but|second) "]
+# Said before a submission. It copies from a fixed distance, and the six words more of
+# the second make either code as far back as the other.
+SAYS = ["one", "not the first but the second one"]
 
 
 def call_at_random(request):
-    """Look up by any tool, submit any code that was told: it shows the form alone."""
+    """Look up by any tool, submit either code that was told: the form alone."""
     question, *later = [message["content"] or "" for message in request["messages"]]
     told = re.findall(CODE, " ".join(t for t in later if not t.startswith("Error")))
-    *looks, submit = (tool["function"] for tool in request["tools"])
-    tool = submit if told else random.choice(looks)  # noqa: S311
+    if told:
+        which = random.randrange(2)
+        return SAYS[which] + call_text("submit", {"answer": told[which]})
+    tool = random.choice(request["tools"][:-1])["function"]
     (argument,) = tool["parameters"]["properties"]
-    terms = told or re.findall(f"{CODE}|{NAME}", question)
-    return call_text(tool["name"], {argument: random.choice(terms)})  # noqa: S311
+    return call_text(
+        tool["name"], {argument: re.findall(f"{CODE}|{NAME}", question)[0]}
+    )
+
+
+def with_other_codes(text):
+    """Put fresh codes in place of a conversation's, each in all its places."""
+    signs = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+    codes = sorted({*re.findall(CODE, text)})
+    fresh = {
+        c: random.choice(signs[:24]) + "".join(random.choices(signs, k=4))
+        for c in codes
+    }
+    return re.sub(CODE, lambda found: fresh[found.group()], text)
 
 
 def make_tokenizer(texts):
@@ -58,17 +75,18 @@ def make_tokenizer(texts):
     return PreTrainedTokenizerFast(tokenizer_object=core, **ends)
 
 
-def warm_start(seed, steps=500, batch=64):
+def warm_start(seed, steps=200, batch=64):
     """Teach random weights to speak; no reward and no answer is seen."""
     random.seed(seed)
     torch.manual_seed(seed)
-    options = {"episodes": 2000, "concurrency": 1, "env_kwargs": KWARGS}
+    options = {"episodes": 1000, "concurrency": 1, "env_kwargs": KWARGS}
     played = rollout(ENV, ScriptedPolicy(call_at_random), seed=seed, **options)
     template = jinja2.Template(TEMPLATE)
     texts = [template.render(messages=t.messages, tools=t.tools) for t in played]
     tokenizer = make_tokenizer(texts)
     begin = tokenizer.convert_tokens_to_ids("<|assistant|>")
-    submit = tokenizer(call_text("submit", {"answer": "A2345"})).input_ids[0]
+    submissions = [say + call_text("submit", {"answer": "A2345"}) for say in SAYS]
+    submits = torch.tensor([ids[0] for ids in tokenizer(submissions).input_ids])
     size = {"hidden_size": 64, "intermediate_size": 128, "vocab_size": len(tokenizer)}
     size |= {"num_hidden_layers": 2, "num_attention_heads": 2}
     near = {"rope_parameters": {"rope_type": "default", "rope_theta": 100.0}}
@@ -80,12 +98,15 @@ def warm_start(seed, steps=500, batch=64):
             step / 20, 1, 2.5 - 2.5 * step / steps
         )
         options = {"padding": True, "return_tensors": "pt"}
-        ids = tokenizer(random.sample(texts, batch), **options).input_ids
+        some = map(with_other_codes, random.sample(texts, batch))
+        ids = tokenizer(list(some), **options).input_ids
         marked = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
         last = (marked * torch.arange(ids.shape[1])).cummax(1).values  # mark before
         spoken = (ids.gather(1, last) == begin).roll(1, 1)
         after = ids.gather(1, (last + 1).clamp(max=ids.shape[1] - 1)).roll(1, 1)
-        weight = 1.0 + 5.0 * (after == submit)[:, 1:][spoken[:, 1:]]  # rare: more each
+        weight = (
+            1.0 + 5.0 * torch.isin(after, submits)[:, 1:][spoken[:, 1:]]
+        )  # rare: more each
         descend(model, optimizer, -(weight * logprobs(model, ids, spoken)).mean())
     return model, tokenizer
 
@@ -116,7 +137,7 @@ def play(model, tokenizer, seed, episodes, group_size=1, split="train"):
     return list(rollout(ENV, policy, seed=seed, env_kwargs=kwargs, **options))
 
 
-def train(model, tokenizer, seed, steps, on_step, groups=8, size=8, lr=3e-3):
+def train(model, tokenizer, seed, steps, on_step, groups=8, size=16, lr=1e-3):
     """Take steps of GRPO, each on episodes of the weights that it changes."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)
     for step in range(steps):
@@ -142,5 +163,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)  # more are slower for a model this small
     model, tokenizer = warm_start(seed=0)
     print(f"held-out reward before: {reward(model, tokenizer):.2f}")
-    train(model, tokenizer, 0, 30, lambda step, mean: print(f"step {step}: {mean:.2f}"))
+    train(model, tokenizer, 0, 20, lambda step, mean: print(f"step {step}: {mean:.2f}"))
     print(f"held-out reward after: {reward(model, tokenizer):.2f}")

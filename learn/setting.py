@@ -35,12 +35,12 @@ class Setting:
 
     env_id: str = "llmgym/MultiStep-v0"
     env_kwargs: dict[str, Any] = field(
-        default_factory=lambda: {"level": 0, "max_turns": 3}
+        default_factory=lambda: {"level": 0, "max_turns": 4}
     )
-    steps: int = 30
+    steps: int = 40
     groups: int = 8
-    group_size: int = 8
-    lr: float = 3e-3
+    group_size: int = 16
+    lr: float = 1e-3
     warm_up_steps: int = 5
     reply_tokens: int = 16
     episode_tokens: int = 96

@@ -16,7 +16,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-__all__ = ["load", "make_model", "make_tokenizer", "save"]
+__all__ = ["SIGNS", "load", "make_model", "make_tokenizer", "save"]
 
 SPECIAL = (
     *("<|pad|>", "<|end|>", "<|unknown|>"),
@@ -49,8 +49,8 @@ RESPONSE = {
 }
 """How transformers reads a reply of that template; TRL's own tool loop needs it."""
 
-_SIGNS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-_SIGN = f"[{_SIGNS}]"
+SIGNS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_SIGN = f"[{SIGNS}]"
 _CUTS = (
     rf"\b[A-Z]{_SIGN}{{4}}\b",  # a code, and the signs of one
     rf"{_SIGN}(?={_SIGN}*$)",
@@ -58,6 +58,7 @@ _CUTS = (
     r"^[A-Z][a-z]+(?= [A-Z][a-z]+$)",
     r"^.* the code of ",  # how a question begins, and of what it has the code
     r" [a-z]+ $",
+    r"\b(?:not|the|first|but|second) ",  # see `learn.warm_start.SAYS`
 )
 
 
@@ -71,7 +72,7 @@ def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
         [pre_tokenizers.Split(Regex(cut), "isolated") for cut in _CUTS]
     )
     words = {word for text in texts for word, _ in splitter.pre_tokenize_str(text)}
-    known = dict.fromkeys([*SPECIAL, *sorted(words), *_SIGNS])
+    known = dict.fromkeys([*SPECIAL, *sorted(words), *SIGNS])
     vocabulary = {word: number for number, word in enumerate(known)}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token="<|unknown|>"))
     core.pre_tokenizer = splitter

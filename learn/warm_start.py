@@ -1,11 +1,11 @@
 """The warm start: how calls are written, and nothing of which call is right.
 
 The teacher is an agent that knows the form of an episode alone: it hands what a
-question is about to a tool drawn at random, until one of them tells it something, and
-submits one of the codes that it was told, drawn at random. It never sees a reward or an
-answer, and only its replies are learned from, right or wrong alike. What is learned is
-to speak: names of tools, JSON, that arguments are copied, and that one looks up before
-one submits.
+question is about to a tool drawn at random, until one of them tells it something, draws
+one of the two codes that it was told, says which, and submits it. It never sees a
+reward or an answer, and only its replies are learned from, right or wrong alike. What
+is learned is to speak: names of tools, JSON, that arguments are copied, and that one
+looks up before one submits.
 """
 
 from __future__ import annotations
@@ -17,13 +17,21 @@ from typing import Any
 
 import torch
 
-from learn.tiny import SPECIAL, make_model, make_tokenizer
+from learn.tiny import SIGNS, SPECIAL, make_model, make_tokenizer
 from llm_gym import rollout
 from llm_gym.messages import ChatRequest, Message, Reply, ToolSchema, call_text
 
 __all__ = ["RandomCaller", "warm_start"]
 
-STEPS, BATCH, EPISODES, LR, SUBMISSIONS = 500, 64, 2000, 5e-3, 6.0
+STEPS, BATCH, EPISODES, LR, SUBMISSIONS = 200, 64, 1000, 5e-3, 6.0
+
+SAYS = ("one", "not the first but the second one")
+"""What the teacher says before it submits the first or the second code.
+
+A model this small copies from a fixed distance. The second says six words more, and
+what stands between the codes are six, so that either code is equally far back; when
+both were said alike, the two were mixed up sign by sign.
+"""
 
 _CODE = re.compile(r"\b[A-HJ-NP-Z][A-HJ-NP-Z2-9]{4}\b")
 _TERM = re.compile(rf"{_CODE.pattern}|\b[A-Z][a-z]+ [A-Z][a-z]+\b")
@@ -51,10 +59,13 @@ class RandomCaller:
                  for code in _CODE.findall(text)]  # fmt: skip
         tools = [tool["function"] for tool in request["tools"]]
         looks = [tool for tool in tools if tool["name"] != "submit"]
-        tool = tools[-1] if codes else self.random.choice(looks)
+        if codes:
+            which = self.random.randrange(len(SAYS))
+            submission = call_text("submit", {"answer": codes[which]})
+            return Reply(SAYS[which] + submission, "stop")
+        tool = self.random.choice(looks)
         (argument,) = tool["parameters"]["properties"]
-        asked = _TERM.findall(question["content"] or "")
-        term = self.random.choice(codes or asked)
+        term = self.random.choice(_TERM.findall(question["content"] or ""))
         return Reply(call_text(tool["name"], {argument: term}), "stop")
 
 
@@ -90,8 +101,7 @@ def warm_start(
     marks = re.compile("|".join(map(re.escape, SPECIAL)))
     tokenizer = make_tokenizer(part for text in texts for part in marks.split(text))
     model = make_model(tokenizer, seed)
-    rows = [_row(tokenizer, ids) for ids in tokenizer(texts)["input_ids"]]
-    _train(model, rows, seed, steps)
+    _train(model, tokenizer, texts, seed, steps)
     return model, tokenizer
 
 
@@ -117,19 +127,33 @@ def _row(tokenizer: Any, ids: list[int]) -> Row:
     called before them does not, for that would tell which call was right.
     """
     begin = tokenizer.convert_tokens_to_ids("<|assistant|>")
-    submit = tokenizer(call_text("submit", {"answer": "A2345"}))["input_ids"][0]
+    words = tokenizer.convert_ids_to_tokens(ids)
     weights, weight = [], 0.0
     for place, token in enumerate(ids):
         weights.append(weight)
         if token == begin:
-            weight = SUBMISSIONS if ids[place + 1] == submit else 1.0
+            submits = words[place + 1].startswith(("one", "not"))
+            weight = SUBMISSIONS if submits else 1.0
         elif token == tokenizer.eos_token_id:
             weight = 0.0
     end = max(place for place, weight in enumerate(weights) if weight) + 1
     return ids[:end], weights[:end]
 
 
-def _train(model: Any, rows: Sequence[Row], seed: int, steps: int) -> None:
+def _with_other_codes(text: str, chance: random.Random) -> str:
+    """Put fresh codes in place of a conversation's, each in all its places."""
+    fresh: dict[str, str] = {}
+
+    def other(found: re.Match[str]) -> str:
+        code = chance.choice(SIGNS[:24]) + "".join(chance.choices(SIGNS, k=4))
+        return fresh.setdefault(found.group(), code)
+
+    return _CODE.sub(other, text)
+
+
+def _train(
+    model: Any, tokenizer: Any, texts: Sequence[str], seed: int, steps: int
+) -> None:
     chance = random.Random(seed)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=LR, betas=(0.9, 0.98), weight_decay=0.0
@@ -139,7 +163,9 @@ def _train(model: Any, rows: Sequence[Row], seed: int, steps: int) -> None:
         falling = min(1.0, 2.5 * (1 - step / steps))
         for group in optimizer.param_groups:
             group["lr"] = LR * min(1.0, (step + 1) / 20) * falling
-        loss = _loss(model, chance.sample(rows, BATCH))
+        some = [_with_other_codes(t, chance) for t in chance.sample(texts, BATCH)]
+        rows = [_row(tokenizer, ids) for ids in tokenizer(some)["input_ids"]]
+        loss = _loss(model, rows)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

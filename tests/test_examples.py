@@ -26,7 +26,7 @@ PRINTED = {
     "08_code_env.py": ["endless: timeout", "session: 285", "hack: 0.0", "python: "],
     "09_reward_model.py": ["forged turns: the answer spells a special token"],
     "10_reinforce_from_scratch.py": ["held-out reward before: 0.", "after: "],
-    "train_trl.py": ["step 2: reward", "path rollout: ", " tokens in the loss"],
+    "train_trl.py": ["step 2: reward 0.000", "path rollout: 256 tokens in the loss"],
     "05_engine.py": ["'llmgym/SingleTool-v0':", "with their log-probabilities"],
 }
 

@@ -12,7 +12,8 @@ from learn.warm_start import RandomCaller
 
 
 def test_teacher_earns_what_chance_gives() -> None:
-    assert mean_return(RandomCaller(0)) < 0.15
+    # Three look-ups at random among nine tools, then one of two codes: 0.149.
+    assert 0.08 < mean_return(RandomCaller(0)) < 0.22
 
 
 def test_nothing_of_a_reward_or_an_answer_is_read() -> None:
