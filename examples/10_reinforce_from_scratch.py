@@ -85,6 +85,8 @@ def warm_start(seed, steps=200, batch=64):
     texts = [template.render(messages=t.messages, tools=t.tools) for t in played]
     tokenizer = make_tokenizer(texts)
     begin = tokenizer.convert_tokens_to_ids("<|assistant|>")
+    words = tokenizer.get_vocab().items()
+    marks = torch.tensor([place for word, place in words if word.startswith("<|")])
     submissions = [say + call_text("submit", {"answer": "A2345"}) for say in SAYS]
     submits = torch.tensor([ids[0] for ids in tokenizer(submissions).input_ids])
     size = {"hidden_size": 64, "intermediate_size": 128, "vocab_size": len(tokenizer)}
@@ -100,7 +102,7 @@ def warm_start(seed, steps=200, batch=64):
         options = {"padding": True, "return_tensors": "pt"}
         some = map(with_other_codes, random.sample(texts, batch))
         ids = tokenizer(list(some), **options).input_ids
-        marked = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
+        marked = torch.isin(ids, marks)
         last = (marked * torch.arange(ids.shape[1])).cummax(1).values  # mark before
         spoken = (ids.gather(1, last) == begin).roll(1, 1)
         after = ids.gather(1, (last + 1).clamp(max=ids.shape[1] - 1)).roll(1, 1)
