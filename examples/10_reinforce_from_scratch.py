@@ -165,5 +165,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)  # more are slower for a model this small
     model, tokenizer = warm_start(seed=0)
     print(f"held-out reward before: {reward(model, tokenizer):.2f}")
-    train(model, tokenizer, 0, 20, lambda step, mean: print(f"step {step}: {mean:.2f}"))
+    train(model, tokenizer, 0, 12, lambda step, mean: print(f"step {step}: {mean:.2f}"))
     print(f"held-out reward after: {reward(model, tokenizer):.2f}")

@@ -133,6 +133,8 @@ def attack_once(
     attack: Attack, sandbox: Sandbox, scene: Scene, kept: set[int]
 ) -> dict[str, Any]:
     """Run one attack and look at the host."""
+    from llm_gym.errors import SandboxFault
+
     scene.begin(attack.limits)
     program = scene.fill_in(attack.program)
     before = scene.state()
@@ -142,10 +144,10 @@ def attack_once(
     problems: list[str] = []
     results: list[Result] = []
     try:
-        if attack.drive is not None:
-            results = attack.drive(sandbox, scene, program)
-        else:
-            results = [_plain(attack, sandbox, scene, program)]
+        try:
+            results = _driven(attack, sandbox, scene, program)
+        except SandboxFault:  # once: on a busy machine a zygote may end by itself
+            results = _driven(attack, sandbox, scene, program)
     except Exception as error:  # noqa: BLE001  # whatever it is, it is no outcome
         problems.append(f"no outcome: {error!r}")
     seconds = time.monotonic() - began
@@ -171,6 +173,14 @@ def attack_once(
         "output": [r.stdout[-1500:] for r in results] if problems else [],
         "errors": [r.stderr[-800:] for r in results] if problems else [],
     }
+
+
+def _driven(
+    attack: Attack, sandbox: Sandbox, scene: Scene, program: str
+) -> list[Result]:
+    if attack.drive is not None:
+        return attack.drive(sandbox, scene, program)
+    return [_plain(attack, sandbox, scene, program)]
 
 
 def _plain(attack: Attack, sandbox: Sandbox, scene: Scene, program: str) -> Result:
