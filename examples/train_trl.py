@@ -51,8 +51,8 @@ def make_tokenizer():
     core.add_special_tokens(marks)
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
-        eos_token="<|im_end|>",
-        pad_token="<|pad|>",
+        eos_token=marks[1],
+        pad_token=marks[2],
         chat_template=chat_template_utils.qwen2_5_chat_template,
     )
 
